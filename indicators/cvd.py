@@ -1,0 +1,54 @@
+"""Cumulative volume delta."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tastytrade_provider.bars import cumulate
+
+from .base import Indicator
+from .columns import Columns, Floats
+from .segments import PARAMS, segments
+
+
+class CVD(Indicator):
+    """Cumulative volume delta since the session opened, or another anchor.
+
+    Input   closed bars with buy_volume and sell_volume, in contracts, oldest first; min_delta and max_delta for the high and the low.
+    Output  cvd (the close), cvd_open, cvd_high, cvd_low in contracts. Positive: buyers crossed the spread for more than sellers did.
+    Resets  on the first bar starting at or after `reset`, so two sessions are never added together.
+    Unknown volume counts in neither; a bar without a split yields NaN and leaves the sum alone.
+    cvd_high and cvd_low are NaN where the bar's own extremes are not known: an open-close range would pass for a measured one.
+    A history that starts in mid-session counts from its first bar.
+
+    >>> import pandas as pd
+    >>> days = pd.to_datetime(["2026-11-23", "2026-11-23", "2026-11-24"])
+    >>> bars = pd.DataFrame({"buy_volume": [5, 1, 7], "sell_volume": [2, 4, 6], "session": days})
+    >>> CVD().run(bars)["cvd"].tolist()
+    [3.0, 0.0, 1.0]
+    """
+
+    name = "cvd"
+    inputs = ("buy_volume", "sell_volume")
+    outputs = ("cvd", "cvd_open", "cvd_high", "cvd_low")
+    accepts = PARAMS
+
+    def _state(self) -> Floats:
+        return empty_sum()
+
+    def _kernel(self, state: Floats, bars: Columns, out: Floats) -> None:
+        keys = segments(bars, self.params["reset"], self.params["calendar"])
+        out[:] = cvd_of(state, bars, keys)[:, [3, 0, 1, 2]]
+
+
+def empty_sum() -> Floats:
+    """The state of `cumulate` before any bar: no segment equals NaN."""
+    return np.array([0.0, np.nan])
+
+
+def cvd_of(state: Floats, bars: Columns, keys: Floats) -> Floats:
+    """Open, high, low, close of CVD in each bar (n x 4), in contracts; high and low NaN where the delta's extremes are not known."""
+    delta = bars.floats("buy_volume") - bars.floats("sell_volume")
+    ohlc = np.empty((len(bars), 4))
+    cumulate(state, keys, delta, bars.floats_or("min_delta", np.nan), bars.floats_or("max_delta", np.nan), ohlc)
+    return ohlc

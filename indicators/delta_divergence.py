@@ -1,0 +1,210 @@
+"""Delta divergence: price makes a new swing extreme and CVD does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tastytrade_provider.errors import UsageError
+from tastytrade_provider.model import Contract
+
+from . import kernels as k
+from .base import Indicator
+from .columns import Columns, Floats
+from .cvd import cvd_of, empty_sum
+from .params import choice, number, whole
+from .segments import PARAMS, segments
+
+_KINDS = ("regular", "hidden", "absorption")
+_BY_EXCHANGE = ("time_and_sale", "candle")
+_ANY = float(np.nextafter(0.0, 1.0))  # the least difference there is, where prices are not counted in ticks
+
+
+class DeltaDivergence(Indicator):
+    """Delta divergence between two swing highs, or two swing lows, of price and the CVD there.
+
+    A pivot high is higher than the `left` bars before it and not lower than the `right` bars after it: of equals the earliest. A low
+    mirrored. Each is compared with the previous pivot of its kind, if that lies min_gap to max_gap bars before it and in the same CVD
+    segment: no reset, and no bar that is incomplete or without a split, in between. P and C are price and CVD at the pivots, 1 then 2:
+
+    regular     highs: P2 - P1 >= min_price_ticks and C2 - C1 <= -min_cvd: -1    lows: P1 - P2 >= min_price_ticks and C2 - C1 >= min_cvd: +1
+    hidden      highs: P2 < P1 and C2 > C1: -1                                   lows: P2 > P1 and C2 < C1: +1
+    absorption  highs: |P2 - P1| <= equal_ticks and C2 > C1: -1                  lows: |P2 - P1| <= equal_ticks and C2 < C1: +1
+
+    So CVD that stands still under a new extreme is regular while min_cvd is 0, and with equal_ticks above 0 a pair can be hidden and
+    absorption at once.
+
+    Input   closed bars with open, high, low, close, volume, buy_volume, sell_volume; session and complete where known.
+    Output  regular, hidden, absorption: +1 bullish, -1 bearish, 0 none; on the bar that confirms the pivot, `right` bars after it, and
+            never revised by later bars
+            conflict        a high and a low confirmed at once speak against each other: the three are 0, `divergences` has both
+            bar_divergence  without delay: +1 where the bar fell on a positive delta, -1 where it rose on a negative one, NaN if unknown
+            strength        |C2 - C1| / volume between the pivots; NaN without a divergence, as are the next two
+            pivot_offset, prev_pivot_offset   how many bars back the two pivots are
+    tick_size  prices are compared in whole ticks of it. None: the contract's, or the frame's attrs['tick_size']; failing that as they
+            stand, any difference counting as one tick, and min_price_ticks above 1 or equal_ticks above 0 raise UsageError.
+
+    >>> closes = [1, 2, 3, 4, 5, 4, 3, 2, 3, 4, 5, 6, 5, 4, 3]
+    >>> buys = [5, 5, 5, 5, 5, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0]
+    >>> bars = pd.DataFrame({name: closes for name in ("open", "high", "low", "close")} | {"volume": 5, "buy_volume": buys})
+    >>> bars["sell_volume"] = bars["volume"] - bars["buy_volume"]
+    >>> found = DeltaDivergence(left=3, right=3, reset="never").run(bars)
+    >>> found.loc[found["regular"] != 0, ["regular", "pivot_offset", "prev_pivot_offset"]]
+        regular  pivot_offset  prev_pivot_offset
+    14     -1.0           3.0               10.0
+    """
+
+    name = "delta_divergence"
+    outputs = (*_KINDS, "conflict", "bar_divergence", "strength", "pivot_offset", "prev_pivot_offset")
+    flags = frozenset({"conflict"})
+    accepts = (
+        whole("left", 5, 1, 500, "bars before a pivot that it must exceed"),
+        whole("right", 5, 1, 500, "bars after a pivot that must not exceed it: the delay of a signal"),
+        whole("min_gap", 5, 1, 100_000, "least bars between two pivots compared"),
+        whole("max_gap", 60, 1, 100_000, "most bars between two pivots compared, not below min_gap"),
+        whole("min_price_ticks", 1, 1, 100_000, "least step of price between pivots for a regular divergence, in ticks"),
+        number("min_cvd", 0, 0, "least step of CVD against price for a regular divergence, in contracts"),
+        whole("equal_ticks", 0, 0, 100_000, "prices up to this many ticks apart are equal, for absorption"),
+        choice("cvd_value", "close", ("close", "extreme"), "CVD at a pivot: of the bar's close, or its high at highs and its low at lows"),
+        number("tick_size", None, 0, "smallest price step, in price units", above=True),
+        *PARAMS,
+    )
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**params)
+        p = self.params
+        if p["max_gap"] < p["min_gap"]:
+            raise UsageError(f"delta_divergence: max_gap={p['max_gap']} is not accepted; a whole number from min_gap={p['min_gap']} on is")
+        extremes = ("min_delta", "max_delta") if p["cvd_value"] == "extreme" else ()
+        self.inputs = ("open", "high", "low", "close", "volume", "buy_volume", "sell_volume", *extremes)
+
+    @property
+    def warmup(self) -> int:
+        """Bars before the first that can confirm a second pivot; pivots of a kind are further apart than the lesser of left and right."""
+        p = self.params
+        return int(p["left"] + max(p["min_gap"], min(p["left"], p["right"]) + 1) + p["right"])
+
+    def _state(self) -> tuple[Floats, Floats]:
+        pivots = np.full(k.state_size(self.params["left"], self.params["right"]), np.nan)
+        pivots[[k.BARS, k.SEGMENT, k.BROKE, k.VOLUME]] = 0, -1, 0, 0
+        return empty_sum(), pivots
+
+    def _kernel(self, state: tuple[Floats, Floats], bars: Columns, out: Floats) -> None:
+        found = self._pivots(state, bars)
+        high, low = found[:, : k.SIDE_WIDTH], found[:, k.SIDE_WIDTH : 2 * k.SIDE_WIDTH]
+        kinds = slice(k.REGULAR, k.ABSORPTION + 1)
+        at_high: NDArray[np.bool_] = (high[:, kinds] != 0).any(axis=1)
+        at_low: NDArray[np.bool_] = (low[:, kinds] != 0).any(axis=1)
+        conflict, one = at_high & at_low, at_high ^ at_low
+        side = np.where(at_high[:, None], high, low)
+        out[:, :3] = np.where(one[:, None], side[:, kinds], 0.0)
+        out[:, 3] = conflict
+        out[:, 4] = _bar_divergence(bars)
+        out[one, 5] = side[one, k.STRENGTH]
+        out[one | conflict, 6] = self.params["right"]
+        out[one, 7] = self.params["right"] + side[one, k.DISTANCE]
+
+    def _pivots(self, state: tuple[Floats, Floats], bars: Columns) -> Floats:
+        """What the kernel says of each bar: see kernels.divergence."""
+        p, (total, pivots) = self.params, state
+        keys = segments(bars, p["reset"], p["calendar"])
+        cvd = cvd_of(total, bars, keys)
+        broken = np.isnan(cvd[:, 3]) | (bars.floats_or("complete", 1.0) == 0)
+        of_high, of_low = (cvd[:, 1], cvd[:, 2]) if p["cvd_value"] == "extreme" else (cvd[:, 3], cvd[:, 3])
+        tick_size = p["tick_size"] or bars.context("tick_size")
+        if tick_size is None and (p["min_price_ticks"] > 1 or p["equal_ticks"] > 0):
+            raise UsageError("delta_divergence: min_price_ticks above 1 and equal_ticks above 0 need tick_size, e.g. tick_size=0.25")
+        found = np.full((len(bars), k.OUT_WIDTH), np.nan)
+        k.divergence(
+            pivots, p["left"], p["right"], p["min_gap"], p["max_gap"],
+            _ANY if tick_size is None else float(p["min_price_ticks"]), float(p["min_cvd"]), float(p["equal_ticks"]),
+            _in_ticks(bars.floats("high"), tick_size), _in_ticks(bars.floats("low"), tick_size), of_high.copy(), of_low.copy(),
+            keys, broken.astype(np.float64), bars.floats("volume"), found,
+        )  # fmt: skip
+        return found
+
+
+def divergences(bars: pd.DataFrame, **params: Any) -> pd.DataFrame:
+    """The divergences in a frame of bars as a table of events, oldest first; parameters and needs of `DeltaDivergence`.
+
+    ts, pivot_ts, prev_pivot_ts  starts of the confirming bar (known at its close) and of the two pivots
+    kind, direction              regular, hidden or absorption; +1 bullish, -1 bearish
+    price, prev_price            at the pivots, in price units                  price_change_ticks  NaN where the tick size is not known
+    cvd, prev_cvd, cvd_change    at the pivots, in contracts                    strength  |cvd_change| / volume between
+    bars_between                 bars from pivot to pivot                       confirmed_bars  bars from pivot to `ts`
+    segment_id                   stretches of unbroken CVD, counted from 0
+    quality                      share of the volume between whose side the exchange told; NaN without a column delta_source
+    """
+    indicator = DeltaDivergence(**params)
+    columns = Columns(bars)
+    columns.require(indicator.name, indicator.inputs)
+    p = indicator.params
+    found = np.empty((0, k.OUT_WIDTH))
+    if len(columns):
+        found = indicator._pivots(indicator._state(), columns)
+        cvd = cvd_of(empty_sum(), columns, segments(columns, p["reset"], p["calendar"]))
+    sides = found[:, : 2 * k.SIDE_WIDTH].reshape(-1, 2, k.SIDE_WIDTH)
+    row, side, kind = np.argwhere(sides[:, :, : k.ABSORPTION + 1] != 0).T
+    at = row - p["right"]
+    before = at - sides[row, side, k.DISTANCE].astype(np.int64)
+    time = pd.DatetimeIndex(bars["time"]) if "time" in bars.columns else bars.index
+    price = np.column_stack([columns.floats("high"), columns.floats("low")])
+    total = np.empty((0, 2))
+    quality = np.full(len(row), np.nan)
+    if len(columns):
+        total = cvd[:, [1, 2]] if p["cvd_value"] == "extreme" else cvd[:, [3, 3]]
+        quality = _quality(columns, before, at)
+    tick_size = p["tick_size"] or columns.context("tick_size")
+    change = total[at, side] - total[before, side]
+    step = _in_ticks(price[at, side], tick_size) - _in_ticks(price[before, side], tick_size)
+    return pd.DataFrame(
+        {
+            "ts": time[row],
+            "pivot_ts": time[at],
+            "prev_pivot_ts": time[before],
+            "kind": np.array(_KINDS, object)[kind],
+            "direction": np.where(side == 0, -1, 1),
+            "price": price[at, side],
+            "prev_price": price[before, side],
+            "cvd": total[at, side],
+            "prev_cvd": total[before, side],
+            "price_change_ticks": step if tick_size is not None else np.nan,
+            "cvd_change": change,
+            "bars_between": at - before,
+            "strength": sides[row, side, k.STRENGTH],
+            "segment_id": found[row, k.OUT_SEGMENT].astype(np.int64),
+            "confirmed_bars": np.full(len(row), p["right"]),
+            "quality": quality,
+        }
+    )
+
+
+def _in_ticks(price: Floats, tick_size: float | None) -> Floats:
+    """Prices as whole numbers of ticks, NaN kept; as they stand where no tick size is known."""
+    if tick_size is None:
+        return price
+    numerator, denominator = Contract("", "", tick_size=tick_size).tick_ratio
+    return np.rint(price * denominator / numerator)
+
+
+def _bar_divergence(bars: Columns) -> Floats:
+    body = bars.floats("close") - bars.floats("open")
+    delta = bars.floats("buy_volume") - bars.floats("sell_volume")
+    against: Floats = np.where(np.sign(body) == -np.sign(delta), np.sign(delta), 0.0)
+    return np.where(np.isnan(body) | np.isnan(delta), np.nan, against)
+
+
+def _quality(bars: Columns, before: NDArray[np.int64], at: NDArray[np.int64]) -> Floats:
+    """Of the volume after one bar up to another, the share whose side the exchange told."""
+    if "delta_source" not in bars:
+        return np.full(len(at), np.nan)
+    told = np.isin(bars.words("delta_source").astype(str), _BY_EXCHANGE)
+    sided = np.where(told, np.nan_to_num(bars.floats("buy_volume") + bars.floats("sell_volume")), 0.0)
+    between = np.column_stack([before + 1, at + 1]).ravel()
+    sums = (np.add.reduceat(np.append(column, 0.0), between)[::2] for column in (sided, bars.floats("volume")))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share: Floats = np.divide(*sums)
+    return share

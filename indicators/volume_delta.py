@@ -1,0 +1,35 @@
+"""Volume delta: who crossed the spread for more, bar by bar."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .base import Indicator
+from .columns import Columns, Floats
+
+
+class VolumeDelta(Indicator):
+    """Volume delta of each bar: bought minus sold.
+
+    Input   closed bars with buy_volume and sell_volume, in contracts; min_delta and max_delta where the source knows them.
+    Output  delta, min_delta, max_delta in contracts; delta_pct = delta / (buy_volume + sell_volume), a fraction from -1 to 1.
+    Unknown volume counts in neither side. A bar without a split yields NaN; one with no sided volume has a delta of 0 and no delta_pct.
+    min_delta <= 0 <= max_delta are the delta's own extremes inside the bar: NaN where only totals are known.
+
+    >>> import pandas as pd
+    >>> VolumeDelta().run(pd.DataFrame({"buy_volume": [30.0, 0.0], "sell_volume": [10.0, 0.0]})).values.tolist()
+    [[20.0, 0.5, nan, nan], [0.0, nan, nan, nan]]
+    """
+
+    name = "volume_delta"
+    inputs = ("buy_volume", "sell_volume")
+    outputs = ("delta", "delta_pct", "min_delta", "max_delta")
+
+    def _state(self) -> Floats:
+        return np.empty(0)
+
+    def _kernel(self, state: Floats, bars: Columns, out: Floats) -> None:
+        buy, sell = bars.floats("buy_volume"), bars.floats("sell_volume")
+        out[:, 0] = buy - sell
+        np.divide(out[:, 0], buy + sell, out=out[:, 1], where=buy + sell > 0)
+        out[:, 2], out[:, 3] = bars.floats_or("min_delta", np.nan), bars.floats_or("max_delta", np.nan)

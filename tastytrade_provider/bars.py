@@ -1,0 +1,302 @@
+"""Trades to bars: OHLC, bought, sold and unknown volume, min and max delta, CVD and footprint. Live and history run the same kernel."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from . import kernels as k
+from .errors import UsageError
+from .forming import Forming
+from .grid import Grid
+from .history import SOURCES, TO_KERNEL, BarHistory, Footprint, bar_columns, build_bars, build_footprint, build_history
+from .kernels import cumulate
+from .ledger import Ledger
+from .model import Array, Bar, Contract, Gap, Timeframe, TradeBatch, TradeFlag
+from .sessions import DAY_NS, parse_reset
+
+__all__ = ["SOURCES", "BarBuilder", "BarHistory", "Cvd", "Footprint", "build_bars", "build_footprint", "build_history", "cumulate"]
+
+_FOOTPRINTS_KEPT = 2_000
+_CHECKPOINT_EVERY = 16_384  # trades; a correction then replays at most this many more than it must (0.1 ms)
+_GRACE_NS = 60_000_000_000  # a session's trades are kept this long into the next one, for stragglers
+
+
+class Cvd(NamedTuple):
+    """Cumulative volume delta, its high and low since the reset, all in contracts, and the UTC ns of the first trade it counts (None before one)."""
+
+    value: float
+    high: float
+    low: float
+    since_ns: int | None
+
+
+_NO_CVD = Cvd(0, 0, 0, None)
+
+
+@dataclass(slots=True)
+class _Checkpoint:
+    """Where a repair can start: the ledger row, and everything that came out of the rows before it."""
+
+    row: int
+    closed: int
+    session_ns: int
+    forming: tuple[Array, Array]
+    cvd: tuple[Array, Cvd]
+
+
+@dataclass(slots=True)
+class _Closed:
+    """A bar handed out: its row, its cells, and how often it was re-issued."""
+
+    row: Array
+    cells: Array
+    revision: int = 0
+    complete: bool = True
+
+
+class BarBuilder:
+    """Bars of one contract and timeframe from trades as they come.
+
+    `add` takes a batch and returns the bars it closed, and bars it repaired (`revision` + 1): a late, corrected or cancelled trade re-runs the kernel
+    from the nearest checkpoint before it. `advance` closes bars by the clock. The state equals `build_bars` over the same trades in order.
+
+    reset        when CVD starts anew: session_open, rth_open, trade_date, weekly, never, or "HH:MM" in the calendar's zone
+    spread_legs  "exclude" leaves prints that are legs of a spread out, "include" counts them
+
+    A volume bar splits the print that fills it: the rest opens the next bar, and the print counts as a trade where it began. A range bar closes when the
+    next trade would make it wider than n ticks. No bar crosses a session end; prints after the close make bars of their own up to the next open.
+
+    >>> es = Contract("ES", "/ESZ6", tick_size=0.25)
+    >>> builder = BarBuilder(es, "1m")
+    >>> opened = 1_767_600_000_000_000_000
+    >>> trades = {"time_ns": [opened, opened + 61_000_000_000], "price": [6000.0, 6000.25], "size": [2, 3], "side": [1, -1]}
+    >>> [(bar.volume, bar.delta) for bar in builder.add(TradeBatch(es, trades))], builder.forming.delta, builder.cvd.value
+    ([(2.0, 2.0)], -3.0, -1.0)
+    """
+
+    def __init__(
+        self,
+        contract: Contract,
+        timeframe: str | Timeframe,
+        reset: str = "session_open",
+        spread_legs: Literal["exclude", "include"] = "exclude",
+    ) -> None:
+        if spread_legs not in ("exclude", "include"):
+            raise UsageError(f"spread_legs {spread_legs!r} is neither 'exclude' nor 'include'")
+        self.contract, self.timeframe, self.reset = contract, Timeframe.parse(timeframe), parse_reset(reset)
+        self.ledger = Ledger()
+        self.excluded = 0
+        self._legs = spread_legs == "include"
+        self._grid: Grid | None = None
+        self._forming = Forming()
+        self._closed: OrderedDict[tuple[int, int], _Closed] = OrderedDict()
+        self._count = 0  # bars closed since the beginning, of which _closed keeps the latest
+        self._checkpoints: list[_Checkpoint] = []
+        self._revisions: dict[tuple[int, int], int] = {}  # of bars that corrections took back, should they close again
+        self._cvd_state = np.zeros(2, np.int64)
+        self._cvd = _NO_CVD  # in lots
+        self._since_ns = 0
+        self._clock_ns = 0
+        self._closed_until = 0
+        self._gaps: list[Gap] = []
+
+    # -- in
+
+    def add(self, batch: TradeBatch) -> list[Bar]:
+        """Enter trades. Returns closed bars, and earlier ones re-issued with a higher revision, in time order."""
+        counted = (batch.lots > 0) | (batch.action != 0)
+        if not self._legs:
+            counted &= (batch.flags & TradeFlag.SPREAD_LEG) == 0
+        if not counted.all():
+            self.excluded += int(len(batch) - counted.sum())
+            batch = batch[counted]
+        if len(batch) == 0:
+            return []
+        before = len(self.ledger)
+        first = self.ledger.add(batch)
+        if first < before or (first < len(self.ledger) and self.ledger.time_ns[first] < self._closed_until):
+            return self._repair(first)
+        return self._extend(first)
+
+    def add_gap(self, gap: Gap) -> list[Bar]:
+        """Trades may be missing in the gap's interval: bars that touch it are `complete=False`; closed ones are returned re-issued."""
+        self._gaps.append(gap)
+        del self._gaps[:-1000]
+        return [self._reissue(key, held) for key, held in self._closed.items() if held.complete and not self._is_complete(held.row)]
+
+    def advance(self, now_ns: int) -> list[Bar]:
+        """Close the forming bar, and start CVD anew, where the exchange clock (UTC ns) has passed their time though nobody traded."""
+        self._clock_ns = max(self._clock_ns, now_ns)
+        return self._close_by_clock({})
+
+    # -- out
+
+    @property
+    def forming(self) -> Bar | None:
+        """The bar that is not closed yet, None between bars."""
+        state = self._forming.state
+        return self._bar(state[: k.BAR_WIDTH], 0) if state[k.OPEN_BAR] else None
+
+    @property
+    def cvd(self) -> Cvd:
+        """CVD now, with the forming bar, and its extremes trade by trade since the reset."""
+        state, now = self._forming.state, self._cvd
+        if state[k.OPEN_BAR]:
+            now, _ = self._summed(now, self._cvd_state.copy(), state[: k.BAR_WIDTH].reshape(1, -1))
+        elif self._grid is not None and self._clock_ns and self._grid.segment_of(np.array([self._clock_ns]))[0] > self._cvd_state[1]:
+            now = _NO_CVD
+        size = self.contract.size
+        return Cvd(size(int(now.value)), size(int(now.high)), size(int(now.low)), now.since_ns)
+
+    def footprint(self, bar: Bar) -> Footprint:
+        """Volume by price of a closed bar (the last 2,000 are kept) or of the forming one. An older one is a UsageError."""
+        state = self._forming.state
+        if state[k.OPEN_BAR] and self._key(state) == self._bar_key(bar):
+            return Footprint.of(self.contract, self._forming.levels())
+        held = self._closed.get(self._bar_key(bar))
+        if held is None:
+            raise UsageError(f"no footprint is kept of the bar at {bar.start_ns}; the last {_FOOTPRINTS_KEPT} closed bars have one")
+        return Footprint.of(self.contract, held.cells)
+
+    # -- the work
+
+    def _extend(self, first: int, before: dict[tuple[int, int], _Closed] | None = None) -> list[Bar]:
+        """Run the ledger's rows from `first` on through the kernel; `before` holds what came out of them last time, in a repair."""
+        old = {} if before is None else before
+        time, bars = self.ledger.time_ns, list[Bar]()
+        grid = self._cover(int(time[first]), int(time[-1])) if first < len(time) else self._grid
+        while grid is not None and first < len(time):
+            place = int(np.searchsorted(grid.table.open_ns, time[first], side="right"))
+            session_ns = int(grid.table.open_ns[place - 1])
+            last = self._checkpoints[-1] if self._checkpoints else None
+            if last is None or last.session_ns != session_ns or first - last.row >= _CHECKPOINT_EVERY:
+                last = _Checkpoint(first, self._count, session_ns, self._forming.save(), (self._cvd_state.copy(), self._cvd))
+                self._checkpoints.append(last)
+            stop = min(len(time), last.row + _CHECKPOINT_EVERY)
+            if time[stop - 1] >= grid.table.open_ns[place]:
+                stop = int(np.searchsorted(time, grid.table.open_ns[place]))
+            rows = slice(first, stop)
+            bars += self._emit(*self._forming.run(grid, time[rows], *(getattr(self.ledger, name)[rows] for name in TO_KERNEL)), old)
+            first = stop
+        self._trim()
+        return bars
+
+    def _repair(self, first: int) -> list[Bar]:
+        """Something before the end of the ledger changed, from row `first` on: run again from the checkpoint before it, hand out what differs."""
+        while len(self._checkpoints) > 1 and self._checkpoints[-1].row > first:
+            self._checkpoints.pop()
+        start = self._checkpoints.pop()
+        again = self._count - start.closed
+        old = dict([self._closed.popitem() for _ in range(min(again, len(self._closed)))][::-1])
+        self._count = start.closed
+        self._forming.restore(start.forming)
+        self._cvd_state, self._cvd = start.cvd[0].copy(), start.cvd[1]
+        bars = self._extend(start.row, old) + self._close_by_clock(old)
+        state = self._forming.state
+        if state[k.OPEN_BAR]:
+            reopened = old.pop(self._key(state), None)
+            if reopened is not None:
+                self._revisions[self._key(state)] = reopened.revision + 1
+        for key, gone in old.items():
+            row = gone.row.copy()
+            row[k.SELL : k.BY_TICK + 1] = 0
+            self._revisions[key] = gone.revision + 1
+            bars.append(self._bar(row, gone.revision + 1))
+        return sorted(bars, key=lambda bar: (bar.start_ns, bar.bar_no))
+
+    def _close_by_clock(self, old: dict[tuple[int, int], _Closed]) -> list[Bar]:
+        state = self._forming.state
+        if not state[k.OPEN_BAR] or state[k.END] > self._clock_ns:
+            return []
+        self._closed_until = int(state[k.END])
+        row, cells = self._forming.close()
+        return self._emit([row], [cells], old)
+
+    def _emit(self, blocks: list[Array], cells: list[Array], old: dict[tuple[int, int], _Closed]) -> list[Bar]:
+        """Keep closed bars, sum their deltas up, and return those that are new or not what they were."""
+        if not blocks:
+            return []
+        rows, levels = np.concatenate(blocks), np.concatenate(cells)
+        if self.timeframe.is_time:
+            rows[:, k.BAR_NO] = 0
+        self._cvd, _ = self._summed(self._cvd, self._cvd_state, rows)
+        bounds = np.searchsorted(levels[:, 0], np.arange(len(rows) + 1))
+        bars = []
+        for i, row in enumerate(rows):
+            key = self._key(row)
+            now = _Closed(row, levels[bounds[i] : bounds[i + 1], 1:], complete=self._is_complete(row))
+            was = old.pop(key, None)
+            if was is not None and np.array_equal(was.row, row) and np.array_equal(was.cells, now.cells):
+                self._closed[key] = was
+                continue
+            now.revision = was.revision + 1 if was is not None else self._revisions.pop(key, 0)
+            self._closed[key] = now
+            bars.append(self._bar(row, now.revision))
+        self._count += len(rows)
+        return bars
+
+    def _summed(self, now: Cvd, state: Array, rows: Array) -> tuple[Cvd, Array]:
+        """CVD and its extremes after more bars, in lots; `state` is advanced. Also open, high, low, close of each bar."""
+        assert self._grid is not None
+        segment = self._grid.segment_of(rows[:, k.START])
+        if segment[-1] != state[1]:
+            now = _NO_CVD
+        out = np.empty((len(rows), 4), np.int64)
+        k.cumulate(state, segment, rows[:, k.BUY] - rows[:, k.SELL], rows[:, k.MIN_DELTA], rows[:, k.MAX_DELTA], out)
+        last = segment == segment[-1]
+        since = now.since_ns or max(int(rows[last.argmax(), k.START]), self._since_ns)
+        return Cvd(int(state[0]), max(now.high, int(out[last, 1].max())), min(now.low, int(out[last, 2].min())), since), out
+
+    def _cover(self, start_ns: int, end_ns: int) -> Grid:
+        grid = self._grid
+        if grid is None:
+            self._since_ns = start_ns
+        if grid is None or not grid.covers(start_ns, end_ns):
+            start_ns = min(start_ns, int(self.ledger.time_ns[0]))
+            self._grid = grid = Grid(self.contract, self.timeframe, self.reset, start_ns, end_ns + DAY_NS)
+        return grid
+
+    def _trim(self) -> None:
+        """Forget the session before, once the new one is well under way, and closed bars that no repair can reach."""
+        kept = self._checkpoints
+        if len(kept) > 1 and kept[0].session_ns != kept[-1].session_ns:
+            opened = next(i for i, point in enumerate(kept) if point.session_ns == kept[-1].session_ns)
+            if self.ledger.time_ns[-1] >= kept[-1].session_ns + _GRACE_NS:
+                gone = self.ledger.drop(kept[opened].row, kept[-1].session_ns)
+                del kept[:opened]
+                for point in kept:
+                    point.row -= gone
+        reachable = self._count - kept[0].closed if kept else 0
+        while len(self._closed) > max(_FOOTPRINTS_KEPT, reachable):
+            self._closed.popitem(last=False)
+
+    def _is_complete(self, row: Array) -> bool:
+        return not any(gap.start_ns < self._end(row) and gap.end_ns > row[k.START] for gap in self._gaps)
+
+    def _reissue(self, key: tuple[int, int], held: _Closed) -> Bar:
+        held.complete, held.revision = False, held.revision + 1
+        return self._bar(held.row, held.revision)
+
+    def _end(self, row: Array) -> int:
+        return int(row[k.END] if self.timeframe.is_time else row[k.LAST] + 1)
+
+    def _key(self, row: Array) -> tuple[int, int]:
+        return (int(row[k.START]), 0) if self.timeframe.is_time else (int(row[k.SESSION]), int(row[k.BAR_NO]))
+
+    def _bar_key(self, bar: Bar) -> tuple[int, int]:
+        if self.timeframe.is_time or self._grid is None:
+            return bar.start_ns, 0
+        return int(self._grid.table.open_ns[self._grid.table.index_at(bar.start_ns)]), bar.bar_no
+
+    def _bar(self, row: Array, revision: int) -> Bar:
+        assert self._grid is not None
+        columns = bar_columns(self.contract, self._grid.session_of(row[k.SESSION : k.SESSION + 1]), row.reshape(1, -1))
+        value: dict[str, Any] = {name: None if column[0] != column[0] else column[0].item() for name, column in columns.items()}
+        value["delta_source"] = SOURCES[value["delta_source"]]
+        bar_no = 0 if self.timeframe.is_time else int(row[k.BAR_NO])
+        span = {"start_ns": int(row[k.START]), "end_ns": self._end(row)}
+        return Bar(self.contract, self.timeframe, **span, **value, complete=self._is_complete(row), revision=revision, bar_no=bar_no)

@@ -1,0 +1,135 @@
+"""The command line. Nothing heavy is imported before a command runs: `--help` needs neither pandas nor the SDK."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import __version__
+from .errors import MarketDataError
+
+_CONFIG = click.option("--config", "config_path", type=click.Path(dir_okay=False), help="config.yaml to read; without it defaults and TTP_* variables.")
+_TIMEFRAME = click.option("--timeframe", default=None, help="Bar length: 5s 1m 15m 1h 1d 1w 1mo, 133t (trades), 1000v (contracts), 8r (ticks).")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program instead of a table.")
+
+
+class _Speed(click.ParamType):
+    name = "N|max"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        try:
+            speed = value if value == "max" else float(value)
+        except ValueError:
+            speed = 0.0
+        if speed != "max" and not 0 < float(speed) < 1e6:
+            self.fail(f"{value!r} is no speed; a number above 0 (1 is as recorded) or max is", param, ctx)
+        return speed
+
+
+_TAPE = [
+    click.option("--tape", type=click.Path(path_type=Path), help="A tape to play: CSV, CSV.gz or Parquet with time, price, size (side, bid, ask optional)."),
+    click.option("--speed", type=_Speed(), default=None, help="1 as recorded, N times, or max: as fast as the slowest consumer takes it."),
+    click.option("--symbol", help="The tape's contract, where the file cannot say, such as ESH4."),
+    click.option("--tick-size", type=float, help="The tape's smallest price step, where the file cannot say."),
+    click.option("--size-step", type=float, help="The tape's smallest size, where the file cannot say."),
+    click.option("--calendar", help="The tape's session calendar, such as 'CME Globex Equity' or 24/7, where the file cannot say."),
+    click.option("--seed", type=int, default=None, help="Without a tape: the number the made-up market grows from."),
+]
+
+
+def _tape_options(command: Any) -> Any:
+    for option in reversed(_TAPE):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="tastytrade-provider")
+def cli() -> None:
+    """Futures order flow from TastyTrade: volume delta, CVD, divergence and footprint, with the exchange's own aggressor side.
+
+    Begin with `demo`: it needs no account.
+    """
+
+
+@cli.command()
+@_tape_options
+@_TIMEFRAME
+@click.option("--seconds", type=click.FloatRange(min=0.1), help="Stop after this long; without it, at the end of the tape or on Ctrl-C.")
+@click.option("--infer-sides", is_flag=True, help="Withhold the exchange's flags, infer the sides, and report how many agree.")
+@click.option("--no-browser", is_flag=True, help="Stay in the terminal.")
+@_JSON
+@_CONFIG
+def demo(**options: Any) -> None:
+    """Run a loopback exchange and the provider on it, and show the order flow live. No account, no network."""
+    from .commands.demo import run
+
+    run(**options)
+
+
+@cli.command()
+@click.argument("symbols", nargs=-1)
+@_TIMEFRAME
+@click.option("--seconds", type=click.FloatRange(min=0.1), help="Stop after this long; without it, on Ctrl-C.")
+@_JSON
+@_CONFIG
+def stream(**options: Any) -> None:
+    """Show live order flow of SYMBOLS (default: those of the config) from the configured provider."""
+    from .commands.stream import run
+
+    run(**options)
+
+
+@cli.command()
+@_tape_options
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
+@click.option("--truth", type=click.Path(path_type=Path, dir_okay=False), help="Where to log every print; without it, a temporary file.")
+def emulate(**options: Any) -> None:
+    """Run the loopback exchange alone, for any client: prints one JSON line with its addresses, and runs until Ctrl-C."""
+    from .commands.emulate import run
+
+    run(**options)
+
+
+@cli.group()
+def config() -> None:
+    """Look at the configuration."""
+
+
+@config.command("check")
+@click.argument("path", type=click.Path(dir_okay=False), required=False)
+@_JSON
+def check(path: str | None, as_json: bool) -> None:
+    """Read a configuration (default: ./config.yaml) and name every mistake in it."""
+    from .config import load
+
+    source = Path(path or "config.yaml")
+    settings = load(source)
+    if as_json:
+        click.echo(settings.model_dump_json())
+    else:
+        enabled = "with TastyTrade delta" if settings.tastytrade.enabled else "without a TastyTrade login"
+        click.echo(f"{source}: good. data_provider {settings.data_provider}, {', '.join(settings.symbols)}, {settings.timeframe}, {enabled}.")
+
+
+def main() -> None:
+    """Run a command. Exit codes: 0, 1 (a check failed), 2 (usage, configuration or feed), with one clear line and no traceback."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except MarketDataError as error:
+        click.echo(f"error: {error}", err=True)
+        code = 2
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        code = 0
+        sys.stderr.close()  # whoever read us has gone; nothing more to tell them
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,44 @@
+"""`emulate`: the loopback exchange alone, for any client."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Literal
+
+import click
+import orjson
+
+from ..demo import source
+from ..emulator.server import Emulator
+
+
+def run(
+    *,
+    tape: Path | None,
+    speed: float | Literal["max"] | None,
+    symbol: str | None,
+    tick_size: float | None,
+    size_step: float | None,
+    calendar: str | None,
+    seed: int | None,
+    port: int,
+    truth: Path | None,
+) -> None:
+    """Run it; see `emulate --help`."""
+    market = source(tape, seed=1 if seed is None else seed, symbol=symbol, tick_size=tick_size, size_step=size_step, calendar=calendar)
+    asyncio.run(_emulate(Emulator(market, speed=speed or 1.0, truth_path=truth), port))
+
+
+async def _emulate(emulator: Emulator, port: int) -> None:
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    await emulator.start(port)
+    try:
+        addresses = {"api_url": emulator.api_url, "dxlink_url": emulator.dxlink_url, "tws_port": None, "truth": str(emulator.truth)}
+        click.echo(orjson.dumps(addresses).decode())
+        await stop.wait()
+    finally:
+        await emulator.stop()

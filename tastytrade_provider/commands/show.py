@@ -1,0 +1,111 @@
+"""Showing watched contracts: a table that lives in a terminal, plain tables elsewhere, JSON at the end for a program."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+import orjson
+
+from ..provider import DataProvider, Subscription
+from ..watch import Watched, table
+
+_REFRESH_S = 0.25
+_PLAIN_EVERY_S = 5.0
+
+
+async def show(
+    watched: Sequence[Watched],
+    subscriptions: Sequence[Subscription[Any]],
+    provider: DataProvider,
+    title: str,
+    *,
+    seconds: float | None,
+    quiet: bool,
+    advance: bool,
+) -> None:
+    """Draw until the subscriptions end, `seconds` are over, or the program is told to stop. An error that ended a subscription is raised."""
+    until = time.monotonic() + seconds if seconds else None
+    ended = asyncio.gather(*(_ended(subscription) for subscription in subscriptions))
+    try:
+        if quiet:
+            while not ended.done() and (until is None or time.monotonic() < until):
+                await asyncio.wait([ended], timeout=_wait_s(until))
+                _tick(watched, advance)
+        else:
+            await _draw(watched, provider, title, ended, until, advance)
+        if ended.done():
+            ended.result()
+    finally:
+        ended.cancel()
+
+
+async def _draw(
+    watched: Sequence[Watched], provider: DataProvider, title: str, ended: asyncio.Future[Any], until: float | None, advance: bool
+) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console()
+    if console.is_terminal:
+        with Live(table(watched, title, _health(provider)), console=console, auto_refresh=False) as live:
+            while not ended.done() and (until is None or time.monotonic() < until):
+                await asyncio.wait([ended], timeout=_wait_s(until))
+                _tick(watched, advance)
+                live.update(table(watched, title, _health(provider)), refresh=True)
+        return
+    shown = 0.0
+    while not ended.done() and (until is None or time.monotonic() < until):
+        if time.monotonic() - shown >= _PLAIN_EVERY_S and any(one.trades for one in watched):
+            shown = time.monotonic()
+            console.print(table(watched, title, _health(provider)))
+        await asyncio.wait([ended], timeout=_wait_s(until))
+        _tick(watched, advance)
+    console.print(table(watched, title, _health(provider)))
+
+
+def as_json(watched: Sequence[Watched], provider: DataProvider, *, single: bool, more: Mapping[str, Any]) -> None:
+    """Print the summary: of one contract as it is, of several by symbol. What may be missing from it goes to the error output."""
+    summaries = {one.contract.symbol: {**one.summary(), **more} for one in watched}
+    found: Any = next(iter(summaries.values())) if single else summaries
+    click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+    warning = _troubles(provider)
+    if warning:
+        click.echo(f"note: {warning}", err=True)
+
+
+def _health(provider: DataProvider) -> str:
+    status = provider.status()
+    parts = [f"{status.state}, delta from {status.delta_source}"]
+    if status.reconnects:
+        parts.append(f"{status.reconnects} reconnects")
+    return "; ".join([*parts, _troubles(provider) or "nothing lost"])
+
+
+def _troubles(provider: DataProvider) -> str:
+    status = provider.status()
+    counts = {
+        "rows could not be read": status.rejected, "gaps": len(status.gaps), "duplicates ignored": status.duplicates,
+        "corrections or cancels of unknown trades": status.orphans, "trades off the tick": status.off_tick,
+        **{f"trades excluded as {name.replace('_', ' ')}": n for name, n in status.excluded.items()},
+    }  # fmt: skip
+    return "; ".join([f"{n:,} {what}" for what, n in counts.items() if n] + list(status.failed))
+
+
+def _tick(watched: Sequence[Watched], advance: bool) -> None:
+    if advance:
+        for one in watched:
+            one.tick()
+
+
+def _wait_s(until: float | None) -> float:
+    return _REFRESH_S if until is None else max(0.0, min(_REFRESH_S, until - time.monotonic()))
+
+
+async def _ended(subscription: Subscription[Any]) -> None:
+    await subscription.ended()
+
+

@@ -1,0 +1,32 @@
+"""`stream`: live order flow from the configured provider."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..config import load
+from ..indicators import IndicatorManager
+from ..provider import DataProvider
+from ..registry import create_provider
+from ..watch import Watched
+from .show import as_json, show
+
+
+def run(*, symbols: tuple[str, ...], timeframe: str | None, seconds: float | None, as_json: bool, config_path: str | None) -> None:
+    """Run it; see `stream --help`."""
+    settings = load(config_path)
+    provider = create_provider(settings)
+    asyncio.run(_stream(provider, symbols or tuple(settings.symbols), timeframe or settings.timeframe, seconds, as_json))
+
+
+async def _stream(provider: DataProvider, symbols: tuple[str, ...], timeframe: str, seconds: float | None, json: bool) -> None:
+    manager = IndicatorManager()
+    async with provider:
+        watched = [Watched(await provider.resolve(symbol), timeframe, manager) for symbol in symbols]
+        subscriptions = []
+        for one in watched:
+            subscriptions.append(provider.subscribe_trades(one.contract))
+            subscriptions[-1].on(one.add)
+        await show(watched, subscriptions, provider, f"live from {provider.name}", seconds=seconds, quiet=json, advance=True)
+        if json:
+            as_json(watched, provider, single=len(watched) == 1, more={})

@@ -1,0 +1,98 @@
+"""The market without an account: a loopback exchange and the TastyTrade provider on it, as one DataProvider."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from pydantic import SecretStr
+
+from .emulator.market import Market
+from .emulator.server import CLIENT_SECRET, REFRESH_TOKEN, Emulator
+from .emulator.source import Source
+from .emulator.tape import load_tape
+from .sessions import is_open, session_at
+from .settings import Settings, TastytradeSettings
+from .tastytrade.auth import Account
+from .tastytrade.provider import TastyTradeProvider
+from .tastytrade.stream import Stream
+
+_CALENDAR = "CME Globex Equity"
+_WARM_UP_NS = 60_000_000_000
+
+
+def create(settings: Settings) -> DemoProvider:
+    """The factory the registry calls."""
+    demo = settings.demo
+    return DemoProvider(source(demo.tape, seed=demo.seed), speed=demo.speed)
+
+
+def source(
+    tape: Path | None,
+    *,
+    seed: int = 1,
+    symbol: str | None = None,
+    tick_size: float | None = None,
+    size_step: float | None = None,
+    calendar: str | None = None,
+) -> Source:
+    """A tape file, or where there is none the market that grows from `seed`, beginning about now (or, with CME closed, as the last session ended)."""
+    if tape is not None:
+        return load_tape(tape, symbol=symbol, tick_size=tick_size, size_step=size_step, calendar=calendar)
+    now = time.time_ns()
+    if not is_open(_CALENDAR, now):
+        now = session_at(_CALENDAR, now).close_ns - 3 * 3600 * 10**9
+    return Market(seed=seed, start_ns=now - now % _WARM_UP_NS)
+
+
+class DemoProvider(TastyTradeProvider):
+    """Everything a login would give, from a loopback exchange: REST, quote token, DXLink socket.
+
+    At the end of a tape every subscription ends, once all of it was handed over; nothing is dropped, a slow consumer makes the tape wait.
+    """
+
+    name = "demo"
+
+    def __init__(self, source: Source, *, speed: float | Literal["max"] = 1.0, infer_sides: bool = False) -> None:
+        super().__init__(TastytradeSettings(), wait=not source.is_endless)
+        self.source = source
+        self.emulator = Emulator(source, speed=speed, withhold_sides=infer_sides)
+        self._ending: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        """Open the exchange, log in, open the stream."""
+        if self._runner is not None:
+            return
+        await self.emulator.start()
+        self._settings = TastytradeSettings(
+            client_secret=SecretStr(CLIENT_SECRET), refresh_token=SecretStr(REFRESH_TOKEN), api_url=self.emulator.api_url
+        )
+        self._account = Account(self._settings)
+        await super().connect()
+        if not self.source.is_endless:
+            self._ending = asyncio.create_task(self._close_exchange(), name="end of tape")
+
+    async def disconnect(self) -> None:
+        """Close both."""
+        ending, self._ending = self._ending, None
+        if ending is not None:
+            ending.cancel()
+            with suppress(asyncio.CancelledError):
+                await ending
+        await super().disconnect()
+        await self.emulator.stop()
+
+    async def _close_exchange(self) -> None:
+        await self.emulator.wait_finished()
+        await self.emulator.stop()
+
+    async def _run(self, stream: Stream) -> None:
+        if self.source.is_endless:
+            await super()._run(stream)
+        else:
+            await stream.closed  # the exchange closes after its last trade: the tape is at its end
+            self._enter("closed")
+            self._end_all(None)

@@ -1,0 +1,189 @@
+"""Futures as a listing has them: product table, month codes, expiry, front month.
+
+Expiries follow each product's rule on weekdays; exchange holidays, which move a few of them by a day, are left out.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from tastytrade_provider.errors import UnknownContract, UsageError
+from tastytrade_provider.model import Contract
+from tastytrade_provider.sessions import calendar_for
+
+MONTHS: Final = "FGHJKMNQUVXZ"
+_DAY = dt.timedelta(days=1)
+
+
+def _nth(year: int, month: int, weekday: int, n: int) -> dt.date:
+    first = dt.date(year, month, 1)
+    return first + _DAY * ((weekday - first.weekday()) % 7 + 7 * (n - 1))
+
+
+def _weekdays_back(day: dt.date, n: int) -> dt.date:
+    """`n` weekdays before `day`; with 0 the day itself or the last weekday before it."""
+    while n or day.weekday() > 4:
+        day -= _DAY
+        n -= n > 0 and day.weekday() <= 4
+    return day
+
+
+def _month_end(year: int, month: int) -> dt.date:
+    return dt.date(year + month // 12, month % 12 + 1, 1) - _DAY
+
+
+def third_friday(year: int, month: int) -> dt.date:
+    """Expiry of equity index futures.
+
+    >>> third_friday(2024, 9)
+    datetime.date(2024, 9, 20)
+    """
+    return _nth(year, month, 4, 3)
+
+
+def _third_last_weekday(year: int, month: int) -> dt.date:
+    return _weekdays_back(_month_end(year, month), 2)
+
+
+def _before_25th(year: int, month: int) -> dt.date:
+    before = dt.date(year, month, 1) - _DAY
+    return _weekdays_back(_weekdays_back(before.replace(day=25), 0), 3)
+
+
+def _eighth_last_weekday(year: int, month: int) -> dt.date:
+    return _weekdays_back(_month_end(year, month), 7)
+
+
+def _monday_before_third_wednesday(year: int, month: int) -> dt.date:
+    return _nth(year, month, 2, 3) - 2 * _DAY
+
+
+def _last_friday(year: int, month: int) -> dt.date:
+    end = _month_end(year, month)
+    return end - _DAY * ((end.weekday() - 4) % 7)
+
+
+@dataclass(frozen=True)
+class Product:
+    """A family of futures.
+
+    mic         dxFeed's exchange in a streamer symbol        multiplier  currency value of one point
+    months      month codes that trade actively               roll_days   how long before expiry the next month becomes the front
+    """
+
+    root: str
+    description: str
+    mic: str
+    tick_size: float
+    multiplier: float
+    sector: str
+    months: str
+    expiry: Callable[[int, int], dt.date]
+    roll_days: int
+
+    @property
+    def is_cash_settled(self) -> bool:
+        """True where no goods are delivered."""
+        return self.sector in ("Equity Index", "Cryptocurrency")
+
+
+_QUARTERLY = "HMUZ"
+_EQUITY = ("Equity Index", _QUARTERLY, third_friday, 8)
+_METAL = ("Metals", "GJMQZ", _third_last_weekday, 30)
+_ENERGY = ("Energy", MONTHS, _before_25th, 5)
+_RATE = ("Interest Rate", _QUARTERLY, _eighth_last_weekday, 22)
+_FX = ("Currency", _QUARTERLY, _monday_before_third_wednesday, 5)
+_CRYPTO = ("Cryptocurrency", MONTHS, _last_friday, 1)
+
+# Tick sizes and multipliers: contract specifications on cmegroup.com.
+PRODUCTS: Final = {
+    product.root: product
+    for product in (
+        Product("ES", "E-mini S&P 500", "XCME", 0.25, 50, *_EQUITY),
+        Product("MES", "Micro E-mini S&P 500", "XCME", 0.25, 5, *_EQUITY),
+        Product("NQ", "E-mini Nasdaq-100", "XCME", 0.25, 20, *_EQUITY),
+        Product("MNQ", "Micro E-mini Nasdaq-100", "XCME", 0.25, 2, *_EQUITY),
+        Product("RTY", "E-mini Russell 2000", "XCME", 0.1, 50, *_EQUITY),
+        Product("M2K", "Micro E-mini Russell 2000", "XCME", 0.1, 5, *_EQUITY),
+        Product("YM", "E-mini Dow", "XCBT", 1, 5, *_EQUITY),
+        Product("MYM", "Micro E-mini Dow", "XCBT", 1, 0.5, *_EQUITY),
+        Product("GC", "Gold", "XCEC", 0.1, 100, *_METAL),
+        Product("MGC", "Micro Gold", "XCEC", 0.1, 10, *_METAL),
+        Product("SI", "Silver", "XCEC", 0.005, 5000, "Metals", "HKNUZ", _third_last_weekday, 30),
+        Product("HG", "Copper", "XCEC", 0.0005, 25000, "Metals", "HKNUZ", _third_last_weekday, 30),
+        Product("CL", "Crude Oil", "XNYM", 0.01, 1000, *_ENERGY),
+        Product("MCL", "Micro WTI Crude Oil", "XNYM", 0.01, 100, *_ENERGY),
+        Product("NG", "Henry Hub Natural Gas", "XNYM", 0.001, 10000, *_ENERGY),
+        Product("ZN", "10-Year T-Note", "XCBT", 0.015625, 1000, *_RATE),
+        Product("ZB", "U.S. Treasury Bond", "XCBT", 0.03125, 1000, *_RATE),
+        Product("6E", "Euro FX", "XCME", 0.00005, 125000, *_FX),
+        Product("BTC", "Bitcoin", "XCME", 5, 5, *_CRYPTO),
+        Product("MBT", "Micro Bitcoin", "XCME", 5, 0.1, *_CRYPTO),
+    )
+}
+
+_SYMBOL = re.compile(r"/?([A-Z0-9]{1,3}?)([FGHJKMNQUVXZ])(\d)(\d?)(?::[A-Z]+)?", re.IGNORECASE)
+
+
+def future(root: str, year: int, month: int) -> Contract:
+    """One contract. Raises UnknownContract for a root that is not in `PRODUCTS`.
+
+    >>> es = future("ES", 2024, 3)
+    >>> es.symbol, es.streamer_symbol, es.expiry
+    ('/ESH4', '/ESH24:XCME', datetime.date(2024, 3, 15))
+    """
+    if root not in PRODUCTS:
+        raise UnknownContract(f"no futures product {root!r}; known are {', '.join(PRODUCTS)}")
+    product, code = PRODUCTS[root], MONTHS[month - 1]
+    return Contract(
+        root,
+        f"/{root}{code}{year % 10}",
+        f"/{root}{code}{year % 100:02}:{product.mic}",
+        "CME",
+        tick_size=float(product.tick_size),
+        multiplier=float(product.multiplier),
+        expiry=product.expiry(year, month),
+        calendar=calendar_for(root),
+    )
+
+
+def listed(root: str, day: dt.date) -> Iterator[Contract]:
+    """The contracts of a product that have not expired on `day`, nearest first, without end."""
+    months = [MONTHS.index(code) + 1 for code in PRODUCTS[root].months] if root in PRODUCTS else [1]
+    for year in itertools.count(day.year):
+        for month in months:
+            contract = future(root, year, month)
+            if contract.expiry is not None and contract.expiry >= day:
+                yield contract
+
+
+def front_month(root: str, day: dt.date) -> Contract:
+    """The contract that trades most on `day`: the nearest one that is not about to expire.
+
+    >>> front_month("ES", __import__("datetime").date(2026, 3, 9)).symbol
+    '/ESM6'
+    """
+    return next(listed(root, day + dt.timedelta(days=PRODUCTS[root].roll_days if root in PRODUCTS else 0)))
+
+
+def contract_named(symbol: str, day: dt.date) -> Contract:
+    """The contract that `symbol` meant on `day`: 'ESH4', '/ESH4', '/ESH24:XCME'. Raises UnknownContract or UsageError.
+
+    >>> contract_named("esh4", __import__("datetime").date(2023, 12, 25)).streamer_symbol
+    '/ESH24:XCME'
+    """
+    match = _SYMBOL.fullmatch(symbol)
+    if match is None or match[1].upper() not in PRODUCTS:
+        raise UnknownContract(f"{symbol!r} is no future: expected a root ({', '.join(PRODUCTS)}), a month letter {MONTHS} and a year")
+    root, code, digits = match[1].upper(), match[2].upper(), match[3] + match[4]
+    step = 10 ** len(digits)
+    year = day.year - (day.year - int(digits)) % step
+    contract = future(root, year, MONTHS.index(code) + 1)
+    if contract.expiry is None:
+        raise UsageError(f"{symbol!r} has no expiry")
+    return contract if contract.expiry >= day or len(digits) > 1 else future(root, year + step, MONTHS.index(code) + 1)

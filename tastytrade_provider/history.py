@@ -1,0 +1,188 @@
+"""Bars, footprint and CVD of a finished stretch of trades, in one pass of the kernel; and how kernel rows become surface values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import kernels as k
+from .forming import Forming
+from .grid import Grid
+from .ledger import Ledger
+from .model import Array, Contract, Int64, Timeframe, TradeBatch, TradeFlag
+from .sessions import parse_reset
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SOURCES = ("time_and_sale", "quote_trade", "tick_rule", "none")
+"""`delta_source` of a bar made of trades: where most of its sided volume got its side (exchange flag, quote, tick rule), or none."""
+
+TO_KERNEL = ("ticks", "lots", "side", "side_source")
+_PRICES = {"open": k.OPEN, "high": k.HIGH, "low": k.LOW, "close": k.CLOSE}
+
+
+@dataclass(frozen=True, eq=False)
+class Footprint:
+    """Volume by price in a bar: one row a level that traded, prices ascending. `ticks` int64; `sell`, `unknown`, `buy` int64 lots."""
+
+    contract: Contract
+    ticks: Int64
+    sell: Int64
+    unknown: Int64
+    buy: Int64
+
+    @classmethod
+    def of(cls, contract: Contract, cells: Array) -> Footprint:
+        """From rows (any, ticks, sell, unknown, buy); rows of one price are added up."""
+        ticks, place = np.unique(cells[:, 1], return_inverse=True)
+        sums = np.zeros((len(ticks), 3), np.int64)
+        np.add.at(sums, place, cells[:, 2:5])
+        return cls(contract, ticks, *(np.ascontiguousarray(sums[:, i]) for i in range(3)))
+
+    @classmethod
+    def merged(cls, contract: Contract, footprints: Sequence[Footprint]) -> Footprint:
+        """The footprint of several bars together."""
+        cells = [np.column_stack([f.ticks, f.ticks, f.sell, f.unknown, f.buy]) for f in footprints]
+        return cls.of(contract, np.concatenate(cells) if cells else np.empty((0, 5), np.int64))
+
+    @cached_property
+    def poc(self) -> float | None:
+        """Point of control: the price with most volume; of equals the one nearest the middle of the range, then the lower. None without trades."""
+        if len(self.ticks) == 0:
+            return None
+        volume = self.sell + self.unknown + self.buy
+        best = self.ticks[volume == volume.max()]
+        off_middle = np.abs(2 * best - (self.ticks[0] + self.ticks[-1]))
+        return self.contract.price(int(best[off_middle.argmin()]))
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Index `price`; buy_volume, sell_volume, unknown_volume, delta in contracts."""
+        import pandas as pd
+
+        size = self.contract.size
+        columns = {
+            "buy_volume": size(self.buy),
+            "sell_volume": size(self.sell),
+            "unknown_volume": size(self.unknown),
+            "delta": size(self.buy - self.sell),
+        }
+        return pd.DataFrame(columns, index=pd.Index(self.contract.price(self.ticks), name="price"))
+
+
+def bar_columns(contract: Contract, label: Int64, rows: Array) -> dict[str, Array]:
+    """The surface values of closed bars: kernel rows (n x BAR_WIDTH) in ticks and lots -> columns in price units and contracts; NaN without trades."""
+    volume = rows[:, k.SELL] + rows[:, k.UNKNOWN] + rows[:, k.BUY]
+    traded = volume > 0
+    tick, step = contract.tick_ratio, contract.size
+    with np.errstate(invalid="ignore", divide="ignore"):
+        vwap = rows[:, k.NOTIONAL] / volume * tick[0] / tick[1]
+    prices = {name: np.where(traded, contract.price(rows[:, at]), np.nan) for name, at in _PRICES.items()}
+    by_source = rows[:, k.BY_EXCHANGE : k.BY_TICK + 1]
+    return {
+        **prices,
+        "volume": step(volume),
+        "buy_volume": step(rows[:, k.BUY]),
+        "sell_volume": step(rows[:, k.SELL]),
+        "trades": rows[:, k.TRADES],
+        "vwap": vwap,
+        "min_delta": step(rows[:, k.MIN_DELTA]),
+        "max_delta": step(rows[:, k.MAX_DELTA]),
+        "session": label.astype("M8[D]"),
+        "delta_source": np.where(by_source.any(axis=1), by_source.argmax(axis=1), 3),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class BarHistory:
+    """Bars, footprint and CVD of a stretch of trades, from one pass of the kernel. `rows` and `cells` are its integer output."""
+
+    contract: Contract
+    timeframe: Timeframe
+    rows: Array
+    cells: Array
+    label: Int64
+    segment: Int64
+
+    def bars(self) -> pd.DataFrame:
+        """The bars frame (index `time`: bar start), the last bar as far as the trades go."""
+        import pandas as pd
+
+        columns = bar_columns(self.contract, self.label, self.rows)
+        columns["session"] = columns["session"].astype("M8[ns]")
+        frame = pd.DataFrame(columns, index=self._time())
+        frame["delta_source"] = pd.Categorical.from_codes(columns["delta_source"].tolist(), list(SOURCES))
+        frame["complete"], frame["revision"] = True, 0
+        if not self.timeframe.is_time:
+            frame["bar_no"] = self.rows[:, k.BAR_NO]
+        return frame
+
+    def cvd(self) -> Array:
+        """Open, high, low, close of CVD in each bar, in contracts (n x 4)."""
+        out = np.empty((len(self.rows), 4), np.int64)
+        rows = self.rows
+        state = np.zeros(2, np.int64)
+        k.cumulate(state, self.segment, rows[:, k.BUY] - rows[:, k.SELL], rows[:, k.MIN_DELTA], rows[:, k.MAX_DELTA], out)
+        return self.contract.size(out)
+
+    def footprint(self) -> pd.DataFrame:
+        """Rows (time, price): buy_volume, sell_volume, unknown_volume, delta in contracts."""
+        import pandas as pd
+
+        cells, size = self.cells, self.contract.size
+        index = pd.MultiIndex.from_arrays([self._time()[cells[:, 0]], self.contract.price(cells[:, 1])], names=["time", "price"])
+        columns = {"buy_volume": cells[:, 4], "sell_volume": cells[:, 2], "unknown_volume": cells[:, 3], "delta": cells[:, 4] - cells[:, 2]}
+        return pd.DataFrame({name: size(column) for name, column in columns.items()}, index=index)
+
+    def _time(self) -> pd.DatetimeIndex:
+        import pandas as pd
+
+        return pd.DatetimeIndex(
+            self.rows[:, k.START].view("M8[ns]") if self.rows.flags.c_contiguous else self.rows[:, k.START].astype("M8[ns]"),
+            tz="UTC",
+            name="time",
+        )
+
+
+def build_history(trades: TradeBatch | pd.DataFrame, timeframe: str | Timeframe, contract: Contract, reset: str = "session_open") -> BarHistory:
+    """Bars, footprint and CVD of trades in any order, corrections and cancels applied, spread legs left out: the state a BarBuilder would end in."""
+    frame, reset = Timeframe.parse(timeframe), parse_reset(reset)
+    batch = trades if isinstance(trades, TradeBatch) else TradeBatch.from_dataframe(trades, contract)
+    ordered = k.is_plain(batch.time_ns, batch.index, batch.lots, batch.action, batch.flags, int(TradeFlag.SPREAD_LEG))
+    columns: dict[str, Array] = dict(batch.columns)
+    if not ordered:
+        ledger = Ledger()
+        ledger.add(batch[((batch.lots > 0) | (batch.action != 0)) & ((batch.flags & TradeFlag.SPREAD_LEG) == 0)])
+        columns = {name: getattr(ledger, name) for name in ("time_ns", *TO_KERNEL)}
+    time = columns["time_ns"]
+    if len(time) == 0:
+        none = np.empty(0, np.int64)
+        return BarHistory(contract, frame, np.empty((0, k.BAR_WIDTH), np.int64), np.empty((0, 5), np.int64), none, none)
+    grid = Grid(contract, frame, reset, int(time[0]), int(time[-1]))
+    forming = Forming(levels=4096, room=65_536)
+    blocks, cells = forming.run(grid, time, *(columns[name] for name in TO_KERNEL))
+    closed = sum(len(block) for block in blocks)
+    row, last = forming.close()
+    last[:, 0] += closed
+    rows = np.concatenate([*blocks, row])
+    return BarHistory(contract, frame, rows, np.concatenate([*cells, last]), grid.session_of(rows[:, k.SESSION]), grid.segment_of(rows[:, k.START]))
+
+
+def build_bars(trades: TradeBatch | pd.DataFrame, timeframe: str | Timeframe, contract: Contract) -> pd.DataFrame:
+    """The bars frame of a stretch of trades; the last bar is as far as they go.
+
+    >>> es = Contract("ES", "/ESZ6", tick_size=0.25)
+    >>> trades = TradeBatch(es, {"time_ns": [1_767_600_000_000_000_000], "price": [6000.0], "size": [2], "side": [-1]})
+    >>> build_bars(trades, "1m", es)[["close", "sell_volume", "min_delta"]].values.tolist()
+    [[6000.0, 2.0, -2.0]]
+    """
+    return build_history(trades, timeframe, contract).bars()
+
+
+def build_footprint(trades: TradeBatch | pd.DataFrame, timeframe: str | Timeframe, contract: Contract) -> pd.DataFrame:
+    """Volume by price and bar: rows (time, price) with buy_volume, sell_volume, unknown_volume, delta in contracts."""
+    return build_history(trades, timeframe, contract).footprint()

@@ -1,0 +1,197 @@
+"""The current session's trades of a contract in order, so that late, corrected and cancelled trades can repair what was built from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .model import Action, Array, Int64, TradeBatch
+
+FIELDS: dict[str, Any] = {
+    "time_ns": np.int64,
+    "index": np.int64,
+    "ticks": np.int32,
+    "lots": np.int64,
+    "side": np.int8,
+    "side_source": np.int8,
+}
+
+
+@dataclass(slots=True)
+class LedgerStats:
+    """What happened to trades that were not simply new: seen before; replaced; withdrawn; corrections or cancels of a trade not held; too old to hold."""
+
+    duplicates: int = 0
+    corrections: int = 0
+    cancels: int = 0
+    orphans: int = 0
+    too_late: int = 0
+
+
+class Ledger:
+    """Trades ordered by (time, index), each index once. NEW adds, CORRECTION replaces, CANCEL removes; an orphan of either is counted, never guessed.
+
+    `add` returns the first row that is not what it was: the old length where the batch was simply appended.
+    """
+
+    def __init__(self) -> None:
+        self.stats = LedgerStats()
+        self._columns: dict[str, Array] = {name: np.empty(1024, kind) for name, kind in FIELDS.items()}
+        self._n = 0
+        self._floor_ns = np.iinfo(np.int64).min
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getattr__(self, name: str) -> Array:
+        if name in FIELDS:
+            return self._columns[name][: self._n]
+        raise AttributeError(name)
+
+    def add(self, batch: TradeBatch) -> int:
+        """Enter a batch; the first changed row comes back."""
+        if len(batch) == 0:
+            return self._n
+        if self._follows(batch):
+            self._append({name: batch.columns[name] for name in FIELDS})
+            return self._n - len(batch)
+        return self._merge(batch)
+
+    def drop(self, rows: int, before_ns: int) -> int:
+        """Forget the first rows, all from before a time; later arrivals from there count as too late. Returns how many rows went."""
+        self._floor_ns = before_ns
+        for name in FIELDS:
+            self._columns[name] = self._columns[name][rows : self._n].copy()
+        self._n -= rows
+        return rows
+
+    def _follows(self, batch: TradeBatch) -> bool:
+        """True where every row is new and later than all before it."""
+        time, index = batch.time_ns, batch.index
+        if batch.action.any() or time[0] < self._floor_ns:
+            return False
+        last_time, last_index = (self.time_ns[-1], self.index[-1]) if self._n else (self._floor_ns, -1)
+        if time[0] < last_time or (len(time) > 1 and (time[1:] < time[:-1]).any()):
+            return False
+        if index[0] < 0:
+            return bool((index < 0).all())
+        return bool(index[0] > last_index and (len(index) == 1 or (index[1:] > index[:-1]).all()))
+
+    def _append(self, columns: dict[str, Array]) -> None:
+        n = self._n + len(columns["index"])
+        for name, column in columns.items():
+            held = self._columns[name]
+            if n > len(held):
+                held = self._columns[name] = np.concatenate([held[: self._n], np.empty(max(n, 2 * len(held)) - self._n, held.dtype)])
+            held[self._n : n] = column
+        self._n = n
+
+    def _merge(self, batch: TradeBatch) -> int:
+        rows = [dict(zip(FIELDS, values, strict=True)) for values in zip(*(batch.columns[name].tolist() for name in FIELDS), strict=True)]
+        place = self._places(batch.index)
+        added: dict[int, dict[str, Any]] = {}
+        anonymous: list[dict[str, Any]] = []
+        removed: set[int] = set()
+        first = self._n
+        for row, action in zip(rows, batch.action.tolist(), strict=True):
+            index = row["index"]
+            held = place.get(index)
+            known = held is not None or index in added
+            if action == Action.NEW:
+                if known:
+                    self.stats.duplicates += 1
+                elif row["time_ns"] < self._floor_ns:
+                    self.stats.too_late += 1
+                elif index < 0:
+                    anonymous.append(row)
+                else:
+                    added[index] = row
+            elif not known:
+                self.stats.orphans += 1
+            elif action == Action.CANCEL or row["lots"] <= 0:
+                self.stats.cancels += 1
+                if held is not None:
+                    removed.add(place.pop(index))
+                added.pop(index, None)
+            else:
+                self.stats.corrections += 1
+                if held is None:
+                    added[index] = row
+                else:
+                    for name in ("ticks", "lots", "side", "side_source"):
+                        self._columns[name][held] = row[name]
+                    first = min(first, held)
+        first = min(first, *removed, self._n)
+        if removed:
+            keep = np.setdiff1d(np.arange(self._n), np.fromiter(removed, np.int64))
+            for name in FIELDS:
+                self._columns[name][: len(keep)] = self._columns[name][keep]
+            self._n = len(keep)
+        fresh = [*added.values(), *anonymous]
+        if fresh:
+            self._append({name: np.array([row[name] for row in fresh], kind) for name, kind in FIELDS.items()})
+            order = self._order()
+            moved = np.flatnonzero(order != np.arange(self._n))
+            first = min(first, int(moved[0]) if len(moved) else self._n - len(fresh))
+            for name in FIELDS:
+                self._columns[name][: self._n] = self._columns[name][: self._n][order]
+        return first
+
+    def _places(self, wanted: Int64) -> dict[int, int]:
+        """The rows that hold the wanted indices."""
+        held = self.index
+        if (held[1:] > held[:-1]).all():
+            rows = np.minimum(np.searchsorted(held, wanted), max(self._n - 1, 0))
+        else:
+            order = np.argsort(held, kind="stable")
+            rows = order[np.minimum(np.searchsorted(held, wanted, sorter=order), max(self._n - 1, 0))]
+        if self._n == 0:
+            return {}
+        return {index: row for index, row in zip(wanted.tolist(), rows.tolist(), strict=True) if index >= 0 and held[row] == index}
+
+    def _order(self) -> Int64:
+        """Rows by time, then index, then arrival (lexsort is stable)."""
+        return np.lexsort((self.index, self.time_ns))
+
+
+class SeenIndices:
+    """Which trade indices of one contract were met already: the duplicates test of a feed, in ascending order so that the usual case is one comparison."""
+
+    def __init__(self) -> None:
+        self._held = np.empty(1024, np.int64)
+        self._n = 0
+
+    def __len__(self) -> int:
+        return self._n
+
+    @property
+    def last(self) -> int:
+        """The highest index met, -1 before the first."""
+        return int(self._held[self._n - 1]) if self._n else -1
+
+    def contains(self, index: Int64) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """For each index, whether it was met before."""
+        held = self._held[: self._n]
+        place = np.searchsorted(held, index)
+        found = np.zeros(len(index), np.bool_)
+        inside = place < self._n
+        found[inside] = held[place[inside]] == index[inside]
+        return found
+
+    def add(self, index: Int64) -> None:
+        """Remember indices that are not held yet."""
+        n = self._n + len(index)
+        if n > len(self._held):
+            self._held = np.concatenate([self._held[: self._n], np.empty(max(n, 2 * len(self._held)) - self._n, np.int64)])
+        late = len(index) > 0 and (index[0] <= self.last or bool((index[1:] <= index[:-1]).any()))
+        self._held[self._n : n] = index
+        self._n = n
+        if late:
+            self._held[:n].sort()
+
+    def forget_below(self, index: int) -> None:
+        """Bound the memory: indices below this one are no longer known."""
+        kept = self._held[int(np.searchsorted(self._held[: self._n], index)) : self._n]
+        self._held, self._n = np.concatenate([kept, np.empty(1024, np.int64)]), len(kept)

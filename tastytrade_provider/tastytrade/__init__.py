@@ -1,0 +1,1 @@
+"""TastyTrade: login, contracts and the live stream."""

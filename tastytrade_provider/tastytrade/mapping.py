@@ -1,0 +1,275 @@
+"""dxFeed's words to ours: TimeAndSale rows become TradeBatches. Vendor words stop here.
+
+One row as on the wire (COMPACT, in the order of columns that FEED_CONFIG announced; a real /ESM23 print of 2023-05-29):
+
+    "/ESM23:XCME",0,0,7238429932160864156,1685328300152,0,53148,"G",4223.75,1.0,4223.5,4223.75,"\\u0000","BUY",false,false,true,"NEW",null,null,null
+
+aggressorSide  BUY, SELL or UNDEFINED: the exchange's own flag of who crossed the spread (dxFeed TimeAndSale javadoc; CME MDP 3.0 tag 5797).
+index          unique per symbol; seconds << 32 | milliseconds << 22 | sequence. A CORRECTION or CANCEL carries the index of the trade it concerns.
+time           milliseconds, with timeNanoPart the nanoseconds within them.
+bidPrice, askPrice  the quote the print met; "NaN" where that side of the book was empty.
+size           a double on the wire. validTick: may enter OHLC; a CANCEL is not valid, a CORRECTION of a valid tick is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+
+from ..dxlink.messages import FeedData
+from ..dxlink.rows import Row, decode, time_of
+from ..dxlink.scanner import INTEGER, NUMBER, NUMBER_OR_NONE, TRUTH, WORD, Layout, scan, slots_of
+from ..errors import ProtocolViolation
+from ..jit import kernel
+from ..model import OFF_STEP_TOLERANCE, Array, Contract, SideSource, TradeBatch, TradeFlag
+
+TIME_AND_SALE = "TimeAndSale"
+FIELDS = (
+    "eventSymbol", "eventFlags", "index", "time", "timeNanoPart", "price", "size", "bidPrice", "askPrice",
+    "aggressorSide", "spreadLeg", "extendedTradingHours", "validTick", "type",
+)  # fmt: skip
+"""The columns we ask for; the server announces which it sends."""
+
+_KINDS = {
+    "eventSymbol": WORD, "index": INTEGER, "time": INTEGER, "timeNanoPart": INTEGER, "aggressorSide": WORD, "type": WORD,
+    "validTick": TRUTH, "spreadLeg": TRUTH, "extendedTradingHours": TRUTH,
+    "price": NUMBER, "size": NUMBER, "bidPrice": NUMBER_OR_NONE, "askPrice": NUMBER_OR_NONE,
+}  # fmt: skip
+_ORDER = tuple(_KINDS)
+_INTS, _NUMBERS = slots_of(_KINDS, _ORDER)
+_SIDES = {"BUY": 1, "SELL": -1, "UNDEFINED": 0}
+_TYPES = {"NEW": 0, "CORRECTION": 1, "CANCEL": 2}
+_ABSENT = {
+    "index": -1,
+    "time": -1,
+    "timeNanoPart": 0,
+    "aggressorSide": 0,
+    "type": 0,
+    "validTick": 1,
+    "spreadLeg": 0,
+    "extendedTradingHours": 0,
+}
+_NEEDED = ("eventSymbol", "price", "size")
+_SYMBOL, _INDEX, _TIME, _NANOS, _SIDE, _TYPE, _VALID, _LEG, _EXTENDED = (_INTS[name] for name in _ORDER[:9])
+_PRICE, _SIZE, _BID, _ASK = (_NUMBERS[name] for name in _ORDER[9:])
+_RECEIVED, _MESSAGE = 0, 1
+_FIRST_MS, _LAST_MS = (
+    1_356_998_400_000,
+    2_082_758_400_000,
+)  # 2013 to 2035, what the session tables cover; dxFeed's end-of-snapshot row says 2038
+_TICK_LIMIT, _LOT_LIMIT = float(2**31 - 1), float(2**53)
+
+
+@kernel
+def _to_trades(
+    ints: Any, numbers: Any, n: int, symbol: int, tick_up: float, tick_down: float, step_up: float, step_down: float,
+    whole: Any, ticks: Any, real: Any, small: Any, flags: Any, bad: Any,
+) -> Any:  # fmt: skip
+    """One contract's rows as trade columns. Returns how many, and how many rows were put into `bad` instead."""
+    m = wrong = 0
+    for i in range(n):
+        if ints[_SYMBOL, i] != symbol:
+            continue
+        index, ms = ints[_INDEX, i], ints[_TIME, i]
+        if ms < 0 and index >= 0:
+            ms = (index >> 32) * 1000 + ((index >> 22) & 0x3FF)
+        price, size = numbers[_PRICE, i], numbers[_SIZE, i]
+        steps, lots = price * tick_down / tick_up, size * step_down / step_up
+        if not (_FIRST_MS <= ms < _LAST_MS and abs(steps) < _TICK_LIMIT and 0 <= lots < _LOT_LIMIT):
+            bad[wrong] = i
+            wrong += 1
+            continue
+        whole[0, m], whole[1, m], whole[2, m] = ms * 1_000_000 + ints[_NANOS, i], ints[_RECEIVED, i], index
+        ticks[m], whole[3, m] = np.rint(steps), np.rint(lots)
+        real[0, m], real[1, m], real[2, m], real[3, m] = price, size, numbers[_BID, i], numbers[_ASK, i]
+        small[0, m], small[2, m] = ints[_SIDE, i], ints[_TYPE, i]
+        small[1, m] = 0 if ints[_SIDE, i] != 0 else 3
+        flags[m] = (
+            (ints[_VALID, i] != 0)
+            | (ints[_LEG, i] << 1)
+            | (ints[_EXTENDED, i] << 2)
+            | ((abs(steps - np.rint(steps)) > OFF_STEP_TOLERANCE) << 3)
+            | ((abs(lots - np.rint(lots)) > OFF_STEP_TOLERANCE) << 4)
+        )
+        m += 1
+    return m, wrong
+
+
+assert (TradeFlag.VALID_TICK, TradeFlag.SPREAD_LEG, TradeFlag.EXTENDED_HOURS, TradeFlag.OFF_TICK, TradeFlag.OFF_STEP) == (1, 2, 4, 8, 16)
+assert (SideSource.EXCHANGE, SideSource.NONE) == (0, 3)
+
+
+class TradeDecoder:
+    """FEED_DATA messages of TimeAndSale to TradeBatches, one per contract present. A row that is no readable trade is counted and kept, never skipped.
+
+    rejected  rows that could not be read      rejects  the latest of them, raw, with the reason
+    """
+
+    def __init__(self) -> None:
+        self.rejected = 0
+        self.rejects: deque[str] = deque(maxlen=20)
+        self._contracts: list[Contract] = []
+        self._codes: dict[str, int] = {}
+        self._layouts: dict[tuple[str, ...], Layout | None] = {}
+
+    def watch(self, contract: Contract) -> None:
+        """Accept rows of this contract's streamer symbol from now on."""
+        if contract.streamer_symbol not in self._codes:
+            self._codes[contract.streamer_symbol] = len(self._contracts)
+            self._contracts.append(contract)
+            self._layouts.clear()
+
+    def decode(self, messages: Sequence[FeedData], received_ns: Sequence[int], fields_of: Callable[[str], Sequence[str]]) -> list[TradeBatch]:
+        """The trades of several messages, in order. `fields_of` gives the announced columns of an event type."""
+        raws = [message.raw for message in messages]
+        layout, fields = self._layout(fields_of)
+        room = sum(map(len, raws)) // max(2 * len(fields), 2) + 2
+        ints, numbers = np.empty((len(_INTS) + 2, room), np.int64), np.empty((len(_NUMBERS), room))
+        received = np.array(received_ns, np.int64)
+        n = at = 0
+        absent = [name for name in _ORDER if name not in fields]
+        while at < len(raws):
+            start = n
+            if layout is not None:
+                n, at = scan(layout, raws, received, at, ints, numbers, n)
+                for name in absent:
+                    if name in _INTS:
+                        ints[_INTS[name], start:n] = _ABSENT[name]
+                    else:
+                        numbers[_NUMBERS[name], start:n] = math.nan
+            if at < len(raws):
+                values = self._read(messages[at], fields_of)
+                if n + len(values) > ints.shape[1]:
+                    more = n + len(values) + room
+                    ints, numbers = _grown(ints, more), _grown(numbers, more)
+                for value in values:
+                    ints[2:, n], numbers[:, n] = value
+                    ints[_RECEIVED, n], ints[_MESSAGE, n] = received[at], at
+                    n += 1
+                at += 1
+        return self._batches(ints, numbers, n, messages, fields_of)
+
+    def _batches(self, ints: Array, numbers: Array, n: int, messages: Sequence[FeedData], fields_of: Callable[[str], Sequence[str]]) -> list[TradeBatch]:
+        present = range(len(self._contracts)) if len(self._contracts) <= 2 else np.unique(ints[_SYMBOL, :n]).tolist()
+        batches = []
+        for code in present:
+            contract = self._contracts[code]
+            tick, step = contract.tick_ratio, contract.step_ratio
+            whole, real, small = np.empty((4, n), np.int64), np.empty((4, n)), np.empty((3, n), np.int8)
+            ticks, flags, bad = np.empty(n, np.int32), np.empty(n, np.uint16), np.empty(n, np.int64)
+            m, wrong = _to_trades(
+                ints,
+                numbers,
+                n,
+                code,
+                float(tick[0]),
+                float(tick[1]),
+                float(step[0]),
+                float(step[1]),
+                whole,
+                ticks,
+                real,
+                small,
+                flags,
+                bad,
+            )
+            for row in bad[:wrong].tolist():
+                shown = {name: ints[at, row].item() for name, at in _INTS.items()} | {name: numbers[at, row].item() for name, at in _NUMBERS.items()}
+                self._reject({**shown, "eventSymbol": contract.streamer_symbol}, "time, price or size is out of range")
+            if m:
+                columns = {
+                    "time_ns": whole[0, :m], "received_ns": whole[1, :m], "index": whole[2, :m], "ticks": ticks[:m], "lots": whole[3, :m],
+                    "price": real[0, :m], "size": real[1, :m], "bid": real[2, :m], "ask": real[3, :m],
+                    "side": small[0, :m], "side_source": small[1, :m], "action": small[2, :m], "flags": flags[:m],
+                }  # fmt: skip
+                batches.append(TradeBatch(contract, columns))
+        return batches
+
+    def _layout(self, fields_of: Callable[[str], Sequence[str]]) -> tuple[Layout | None, tuple[str, ...]]:
+        try:
+            fields = tuple(fields_of(TIME_AND_SALE))
+        except ProtocolViolation:
+            return None, ()  # FULL rows name their own columns
+        if fields not in self._layouts:
+            words = {"eventSymbol": self._codes, "aggressorSide": _SIDES, "type": _TYPES}
+            readable = all(name in fields for name in _NEEDED) and ("index" in fields or "time" in fields)
+            self._layouts[fields] = Layout.of(TIME_AND_SALE, fields, _KINDS, words, _ORDER) if readable else None
+        return self._layouts[fields], fields
+
+    def _read(self, message: FeedData, fields_of: Callable[[str], Sequence[str]]) -> list[tuple[list[int], list[float]]]:
+        """The long way: a message with anything unusual in it, row by row."""
+        values = []
+        try:
+            events = decode(message, fields_of)
+        except ProtocolViolation as violation:
+            self._reject(message.raw, str(violation))
+            return []
+        for event_type, rows in events:
+            for row in rows:
+                try:
+                    if event_type != TIME_AND_SALE:
+                        raise ValueError(f"event {event_type!r} on the channel of {TIME_AND_SALE}")
+                    values.append(_row_values(row, self._codes))
+                except ValueError as error:
+                    self._reject(row, str(error))
+        return values
+
+    def _reject(self, row: Mapping[str, object] | bytes, reason: str) -> None:
+        self.rejected += 1
+        raw = row if isinstance(row, bytes) else orjson.dumps(row)
+        self.rejects.append(f"{reason}: {raw[:400].decode('utf-8', 'replace')}")
+
+
+def _row_values(row: Row, codes: Mapping[str, int]) -> tuple[list[int], list[float]]:
+    symbol, side, kind = row.get("eventSymbol"), row.get("aggressorSide"), row.get("type")
+    if not isinstance(symbol, str) or symbol not in codes:
+        raise ValueError(f"symbol {symbol!r} is not subscribed")
+    if kind is not None and kind not in _TYPES:
+        raise ValueError(f"type {kind!r} is none of {', '.join(_TYPES)}")
+    index, time = _whole(row.get("index"), "index"), _whole(row.get("time"), "time")
+    if index < 0 and time < 0:
+        raise ValueError("neither index nor time is there")
+    if index >= 0 and time < 0:
+        time = time_of(index)[0]
+    ints = [
+        codes[symbol], index, time, max(_whole(row.get("timeNanoPart"), "timeNanoPart"), 0),
+        _SIDES.get(side, 0) if isinstance(side, str) else 0, _TYPES[str(kind)] if kind is not None else 0,
+        0 if row.get("validTick") in (False, 0, "false") else 1, int(row.get("spreadLeg") is True), int(row.get("extendedTradingHours") is True),
+    ]  # fmt: skip
+    price, size = _real(row.get("price")), _real(row.get("size"))
+    if not (math.isfinite(price) and math.isfinite(size)):
+        raise ValueError("no price" if not math.isfinite(price) else "no size")
+    return ints, [price, size, _real(row.get("bidPrice")), _real(row.get("askPrice"))]
+
+
+def _whole(value: object, name: str) -> int:
+    """An integer that may come as text or as a float without a fraction; -1 where it is not there."""
+    if value is None or value == "NaN":
+        return -1
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
+        return value
+    raise ValueError(f"{name} {value!r} is no 64-bit integer")
+
+
+def _real(value: object) -> float:
+    """A number that may come as text; NaN where it is not there or not finite."""
+    try:
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        return math.nan
+    return number if math.isfinite(number) else math.nan
+
+
+def _grown(columns: Array, room: int) -> Array:
+    wider = np.empty((len(columns), room), columns.dtype)
+    wider[:, : columns.shape[1]] = columns
+    return wider

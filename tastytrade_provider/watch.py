@@ -1,0 +1,173 @@
+"""Contracts watched live: trades in, bars and indicators kept, and what of it a terminal or a program is shown."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .bars import Footprint
+from .indicators import IndicatorManager, Update
+from .model import Bar, Contract, Gap, Roll, SideSource, TradeBatch
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+INDICATORS = ("volume_delta", "cvd", "delta_divergence")
+_SIGNALS = ("regular", "hidden", "absorption")
+_RATE_S = 5.0
+
+
+class Watched:
+    """One contract: its live indicators, every bar so far, and counts. Give it what a trade subscription hands over."""
+
+    def __init__(self, contract: Contract, timeframe: str, manager: IndicatorManager) -> None:
+        self.contract = contract
+        self.live = manager.live(contract, timeframe, INDICATORS)
+        self.trades = 0
+        self.last: float | None = None
+        self.gaps: list[Gap] = []
+        self.signal = ""
+        self._updates: dict[tuple[int, int], Update] = {}
+        self._cells: dict[tuple[int, int], Footprint] = {}
+        self._sources = np.zeros(len(SideSource), np.int64)
+        self._arrivals: deque[tuple[float, int]] = deque()
+        self._clock: tuple[int, float] | None = None
+
+    def add(self, item: TradeBatch | Gap | Roll) -> None:
+        """Enter a batch of trades, a gap or a roll."""
+        if isinstance(item, TradeBatch):
+            self.trades += len(item)
+            self.last = float(item.price[-1])
+            self._sources += np.bincount(item.side_source, minlength=len(SideSource))
+            now = time.monotonic()
+            self._arrivals.append((now, len(item)))
+            self._clock = int(item.time_ns[-1]), now
+        elif isinstance(item, Gap):
+            self.gaps.append(item)
+        self._keep(self.live.add(item))
+
+    def tick(self, speed: float = 1.0) -> None:
+        """Let the exchange's clock run on since the last trade, `speed` times as fast as ours, so that bars close though nobody trades."""
+        if self._clock is not None:
+            at_ns, seen = self._clock
+            self._keep(self.live.advance(at_ns + int((time.monotonic() - seen) * speed * 1e9)))
+
+    @property
+    def rate(self) -> float:
+        """Trades per second over the last five."""
+        now = time.monotonic()
+        while self._arrivals and self._arrivals[0][0] < now - _RATE_S:
+            self._arrivals.popleft()
+        return sum(n for _, n in self._arrivals) / _RATE_S
+
+    @property
+    def by_source(self) -> dict[str, int]:
+        """Trades by where their side came from."""
+        return {source.name.lower(): int(self._sources[source]) for source in SideSource}
+
+    def bars(self) -> list[Update]:
+        """Every bar so far with its indicator values, oldest first, the forming one last."""
+        forming = self.live.forming
+        return [self._updates[key] for key in sorted(self._updates)] + ([forming] if forming else [])
+
+    def summary(self) -> dict[str, Any]:
+        """Totals over all bars, as `demo --json` prints them: volumes in contracts, prices in price units, NaN as None."""
+        updates = self.bars()
+        bars = [update.bar for update in updates if update.bar.open is not None]
+        if not bars:
+            return {"trades": 0, "volume": 0.0, "bars": [], "trades_by_source": self.by_source}
+        lots, size = self.contract.lots, self.contract.size
+        volume, buy, sell = (size(sum(lots(value) for value in column)) for column in _columns(bars))
+        forming = self.live.forming
+        cells = [*self._cells.values()] + ([self.live.footprint(forming.bar)] if forming else [])
+        values = [update.values for update in updates if update.bar.open is not None]
+        return {
+            "trades": sum(bar.trades or 0 for bar in bars),
+            "volume": volume,
+            "buy_volume": buy,
+            "sell_volume": sell,
+            "unknown_volume": size(lots(volume) - lots(buy) - lots(sell)),
+            "delta": size(lots(buy) - lots(sell)),
+            "cvd_high": max(value["cvd_high"] for value in values),
+            "cvd_low": min(value["cvd_low"] for value in values),
+            "poc": Footprint.merged(self.contract, cells).poc,
+            "open": bars[0].open,
+            "high": max(bar.high for bar in bars if bar.high is not None),
+            "low": min(bar.low for bar in bars if bar.low is not None),
+            "close": bars[-1].close,
+            "bars": [bar_record(update) for update in updates],
+            "trades_by_source": self.by_source,
+        }
+
+    def _keep(self, updates: Iterable[Update]) -> None:
+        for update in updates:
+            key = (update.bar.start_ns, update.bar.bar_no)
+            self._updates[key] = update
+            self._cells[key] = self.live.footprint(update.bar)
+            for name in _SIGNALS:
+                if update.values[name]:
+                    self.signal = f"{name} {'bullish' if update.values[name] > 0 else 'bearish'}"
+
+
+def _columns(bars: list[Bar]) -> tuple[list[float], list[float], list[float]]:
+    return [bar.volume for bar in bars], [bar.buy_volume or 0.0 for bar in bars], [bar.sell_volume or 0.0 for bar in bars]
+
+
+def bar_record(update: Update) -> dict[str, Any]:
+    """One bar and its indicator values, ready for JSON."""
+    bar = update.bar
+    record: dict[str, Any] = {
+        "time": np.datetime_as_string(np.datetime64(bar.start_ns, "ns"), unit="s") + "Z",
+        "open": bar.open,
+        "high": bar.high,
+        "low": bar.low,
+        "close": bar.close,
+        "volume": bar.volume,
+        "buy_volume": bar.buy_volume,
+        "sell_volume": bar.sell_volume,
+        "unknown_volume": bar.unknown_volume,
+        "trades": bar.trades,
+        "vwap": bar.vwap,
+        "session": bar.session.isoformat(),
+        "delta_source": bar.delta_source,
+        "complete": bar.complete,
+        "revision": bar.revision,
+    }
+    return record | {name: None if math.isnan(value) else value for name, value in update.values.items()}
+
+
+def table(watched: Iterable[Watched], title: str, caption: str = "") -> Table:
+    """The live table: a row a contract."""
+    from rich.table import Table
+
+    grid = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left")
+    for name in ("contract", "last", "bar delta", "CVD", "CVD high", "CVD low", "sides by source", "trades", "per s", "divergence"):
+        grid.add_column(name, justify="left" if name in ("contract", "sides by source", "divergence") else "right")
+    for one in watched:
+        forming, cvd = one.live.forming, one.live.cvd
+        delta = forming.bar.delta if forming else None
+        total = max(sum(one.by_source.values()), 1)
+        shares = ", ".join(f"{name} {100 * n / total:.4g}%" for name, n in one.by_source.items() if n)
+        grid.add_row(
+            one.contract.symbol,
+            "-" if one.last is None else f"{one.last:.10g}",
+            "-" if delta is None else _signed(delta),
+            _signed(cvd.value),
+            _signed(cvd.high),
+            _signed(cvd.low),
+            shares or "waiting for trades",
+            f"{one.trades:,}",
+            f"{one.rate:.1f}",
+            one.signal or "-",
+        )
+    return grid
+
+
+def _signed(value: float) -> str:
+    colour = "green" if value > 0 else "red" if value < 0 else "white"
+    return f"[{colour}]{value:+,.10g}[/]" if value else "0"

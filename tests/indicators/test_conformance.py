@@ -1,0 +1,27 @@
+"""The conformance checks on everything registered, with default parameters and with others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tastytrade_provider.indicators import Indicator, IndicatorManager
+from tests.checks.indicators import CHECKS
+
+MANAGER = IndicatorManager()
+ALIKE: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in MANAGER.list_indicators() if MANAGER.create(name).input == "bars"),
+    ("cvd", {"reset": "rth_open", "calendar": "CME Globex Equity"}),
+    ("cvd", {"reset": "weekly"}),
+    ("cvd", {"reset": "12:00"}),
+    ("delta_divergence", {"left": 2, "right": 1, "min_gap": 1, "max_gap": 9, "cvd_value": "extreme", "equal_ticks": 2}),
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(("name", "params"), ALIKE, ids=str)
+def test_every_indicator_conforms(name: str, params: dict[str, Any], check: Callable[[Callable[[], Indicator]], None]) -> None:
+    check(partial(MANAGER.create, name, **params))

@@ -1,0 +1,214 @@
+"""Series small enough to check by eye: each is a list of (price, delta), flat bars with a volume of 4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tastytrade_provider.errors import MissingColumns, UsageError
+from tastytrade_provider.indicators import DeltaDivergence, divergences
+from tests.checks.builders import a_bar, bars, frame, random_bars
+
+TWO = {"left": 2, "right": 2, "min_gap": 1}
+# Swing highs at rows 2 and 6, confirmed at 4 and 8. In between a swing low at row 4, and no second one.
+PEAKS = [1, 2, 5, 2, 1, 2, 6, 2, 1.5]
+
+
+def series(prices: list[float], deltas: list[float], **other: Any) -> pd.DataFrame:
+    rows = [
+        a_bar(i, close=float(price), buy=2 + delta / 2, sell=2 - delta / 2, volume=4.0)
+        for i, (price, delta) in enumerate(zip(prices, deltas, strict=True))
+    ]
+    return frame(rows).assign(**other)
+
+
+def signals(data: pd.DataFrame, **params: Any) -> list[tuple[int, str, float]]:
+    out = DeltaDivergence(**{**TWO, **params}).run(data)
+    return [(int(i), kind, out[kind].iloc[i]) for kind in ("regular", "hidden", "absorption") for i in np.flatnonzero(out[kind])]
+
+
+def test_a_higher_high_on_a_lower_cvd_is_regular_bearish_at_the_confirming_bar() -> None:
+    # CVD 3 at row 2, and 3 - 1 - 1 + 0 + 0 = 1 at row 6
+    assert signals(series(PEAKS, [1, 1, 1, -1, -1, 0, 0, 0, 0])) == [(8, "regular", -1.0)]
+
+
+def test_a_lower_low_on_a_higher_cvd_is_regular_bullish() -> None:
+    assert signals(series([-p for p in PEAKS], [-1, -1, -1, 1, 1, 0, 0, 0, 0])) == [(8, "regular", 1.0)]
+
+
+def test_a_lower_high_on_a_higher_cvd_is_hidden_bearish() -> None:
+    prices = [1, 2, 6, 2, 1, 2, 5, 2, 1.5]
+    assert signals(series(prices, [0, 0, 0, 1, 0, 0, 0, 0, 0])) == [(8, "hidden", -1.0)]
+
+
+def test_a_higher_low_on_a_lower_cvd_is_hidden_bullish() -> None:
+    prices = [-1, -2, -6, -2, -1, -2, -5, -2, -1.5]
+    assert signals(series(prices, [0, 0, 0, -1, 0, 0, 0, 0, 0])) == [(8, "hidden", 1.0)]
+
+
+def test_equal_highs_on_a_higher_cvd_are_absorption_bearish_and_equal_lows_on_a_lower_one_bullish() -> None:
+    prices = [1, 2, 5, 2, 1, 2, 5, 2, 1.5]
+    assert signals(series(prices, [0, 0, 0, 1, 0, 0, 0, 0, 0])) == [(8, "absorption", -1.0)]
+    assert signals(series([-p for p in prices], [0, 0, 0, -1, 0, 0, 0, 0, 0])) == [(8, "absorption", 1.0)]
+
+
+def test_a_higher_high_on_a_higher_cvd_is_nothing() -> None:
+    assert signals(series(PEAKS, [0, 0, 0, 1, 0, 0, 0, 0, 0])) == []
+
+
+def test_a_new_extreme_on_an_unchanged_cvd_is_regular_on_both_sides_until_min_cvd_asks_for_more() -> None:
+    flat = [0.0] * 9
+    assert signals(series(PEAKS, flat)) == [(8, "regular", -1.0)]
+    assert signals(series([-p for p in PEAKS], flat)) == [(8, "regular", 1.0)]
+    assert signals(series(PEAKS, flat), min_cvd=1) == []
+
+
+def test_the_values_beside_the_signal() -> None:
+    out = DeltaDivergence(**TWO).run(series(PEAKS, [1, 1, 1, -1, -1, 0, 0, 0, 0])).iloc[8]
+    # |1 - 3| over the volume of rows 3 to 6, 4 lots each; the pivots are rows 6 and 2
+    assert (out["strength"], out["pivot_offset"], out["prev_pivot_offset"]) == (2 / 16, 2, 6)
+    assert not out["conflict"]
+
+
+def test_the_event_table() -> None:
+    data = series(PEAKS, [1, 1, 1, -1, -1, 0, 0, 0, 0])
+    data.loc[data.index[4], "delta_source"] = "tick_rule"
+    (event,) = divergences(data, tick_size=0.25, **TWO).to_dict("records")
+    assert event == {
+        "ts": data.index[8], "pivot_ts": data.index[6], "prev_pivot_ts": data.index[2],
+        "kind": "regular", "direction": -1, "price": 6.0, "prev_price": 5.0, "cvd": 1.0, "prev_cvd": 3.0,
+        "price_change_ticks": 4.0, "cvd_change": -2.0, "bars_between": 4, "strength": 0.125, "segment_id": 0,
+        "confirmed_bars": 2, "quality": 0.75,
+    }  # fmt: skip
+
+
+def test_without_events_the_table_has_its_columns_and_no_rows() -> None:
+    for data in (bars(monday=[(1, 1)] * 3), bars(monday=[(1, 1)]).iloc[:0]):
+        table = divergences(data)
+        assert len(table) == 0
+        assert list(table)[:5] == ["ts", "pivot_ts", "prev_pivot_ts", "kind", "direction"]
+
+
+def test_a_high_and_a_low_confirmed_at_once_are_two_events_and_a_conflict_in_the_columns() -> None:
+    # rows 2 and 6 are wide bars: swing high and swing low at once; the second is wider, on an unchanged CVD
+    wide = {2: 3.0, 6: 4.0}
+    data = frame([a_bar(i, close=10.0, high=10 + wide.get(i, i % 2), low=10 - wide.get(i, i % 2), buy=1.0, sell=1.0) for i in range(9)])
+    out = DeltaDivergence(**TWO).run(data)
+    assert out["conflict"].tolist() == [False] * 8 + [True]
+    assert (out[["regular", "hidden", "absorption"]] == 0).all(axis=None)
+    assert out["pivot_offset"].iloc[8] == 2
+    assert out[["strength", "prev_pivot_offset"]].iloc[8].isna().all()
+    assert divergences(data, **TWO)[["kind", "direction"]].values.tolist() == [["regular", -1], ["regular", 1]]
+
+
+def test_of_equal_highs_the_earliest_is_the_pivot() -> None:
+    data = series([1, 2, 5, 5, 1, 2, 6, 6, 1.5, 1], [0.0] * 10)
+    (event,) = divergences(data, **TWO).to_dict("records")
+    assert (event["prev_pivot_ts"], event["pivot_ts"]) == (data.index[2], data.index[6])
+
+
+@pytest.mark.parametrize(("gaps", "found"), [((4, 4), True), ((5, 9), False), ((1, 3), False), ((1, 4), True)], ids=str)
+def test_pivots_are_compared_from_min_gap_to_max_gap_bars_apart(gaps: tuple[int, int], found: bool) -> None:
+    assert bool(signals(series(PEAKS, [0.0] * 9), min_gap=gaps[0], max_gap=gaps[1])) is found
+
+
+def test_a_session_between_the_pivots_keeps_them_apart() -> None:
+    data = series(PEAKS, [0.0] * 9)
+    data["session"] = [pd.Timestamp("2026-11-23")] * 5 + [pd.Timestamp("2026-11-24")] * 4
+    assert signals(data) == []
+    assert signals(data, reset="never") == [(8, "regular", -1.0)]
+
+
+@pytest.mark.parametrize("row", [2, 3, 4, 5, 6])
+def test_an_incomplete_bar_at_or_between_the_pivots_keeps_them_apart(row: int) -> None:
+    data = series(PEAKS, [0.0] * 9)
+    assert signals(data.assign(complete=[i != row for i in range(9)])) == []
+
+
+@pytest.mark.parametrize("row", [1, 7, 8])
+def test_an_incomplete_bar_outside_them_does_not(row: int) -> None:
+    assert signals(series(PEAKS, [0.0] * 9).assign(complete=[i != row for i in range(9)])) == [(8, "regular", -1.0)]
+
+
+def test_a_bar_without_a_split_breaks_the_comparison_like_a_gap() -> None:
+    data = series(PEAKS, [0.0] * 9)
+    data.loc[data.index[4], ["buy_volume", "sell_volume"]] = np.nan
+    assert signals(data) == []
+
+
+def test_prices_are_compared_in_whole_ticks() -> None:
+    # 5.00 and 5.10 are one tick of 0.25 apart when rounded? 20 and 20.4 -> 20: no new extreme, an equal high
+    data = series([1, 2, 5, 2, 1, 2, 5.1, 2, 1.5], [0, 0, 0, 1, 0, 0, 0, 0, 0])
+    assert signals(data, tick_size=0.25) == [(8, "absorption", -1.0)]
+    assert signals(data) == []  # as floats it is a higher high on a higher CVD
+
+
+def test_min_price_ticks_counts_ticks_of_the_contract_or_of_the_frame() -> None:
+    data = series(PEAKS, [0.0] * 9)  # one point is four ticks
+    data.attrs["tick_size"] = 0.25
+    assert signals(data, min_price_ticks=4) == [(8, "regular", -1.0)]
+    assert signals(data, min_price_ticks=5) == []
+    live = DeltaDivergence(**TWO, min_price_ticks=4)
+    assert [live.update(a_bar(i, close=float(p), buy=1.0, sell=1.0))["regular"] for i, p in enumerate(PEAKS)][-1] == -1
+
+
+def test_several_ticks_cannot_be_asked_for_without_a_tick_size() -> None:
+    with pytest.raises(UsageError, match=r"need tick_size, e\.g\. tick_size=0\.25"):
+        DeltaDivergence(min_price_ticks=2).run(series(PEAKS, [0.0] * 9))
+
+
+def test_the_extreme_takes_the_cvd_of_the_bar_where_it_went_furthest() -> None:
+    data = series(PEAKS, [0.0] * 9)
+    data["max_delta"] = [0, 0, 0, 0, 0, 0, 3, 0, 0]  # inside the second high CVD went up to 3: no divergence
+    assert signals(data, cvd_value="extreme") == []
+    assert signals(data, cvd_value="close") == [(8, "regular", -1.0)]
+
+
+def test_the_extreme_needs_bars_that_know_it_and_says_who_has_them() -> None:
+    data = series(PEAKS, [0.0] * 9).drop(columns=["min_delta", "max_delta"])
+    with pytest.raises(MissingColumns, match=r"^delta_divergence needs .*min_delta and max_delta; .*delta_source time_and_sale\)$"):
+        DeltaDivergence(cvd_value="extreme").run(data)
+
+
+def test_a_bar_that_moves_against_its_delta_is_marked_at_once() -> None:
+    moves = [(1, -3), (1, 3), (-1, 3), (-1, -3), (0, 3), (1, 0)]  # (close - open, delta)
+    data = frame([a_bar(i, open=10.0, close=10.0 + up, buy=5 + d / 2, sell=5 - d / 2) for i, (up, d) in enumerate(moves)])
+    assert DeltaDivergence().run(data)["bar_divergence"].tolist() == [-1, 0, 1, 0, 0, 0]
+
+
+def test_the_first_signal_can_come_on_the_bar_after_the_warm_up_and_no_earlier() -> None:
+    first = min(
+        signals(frame(random_bars(seed, 60)), left=1, right=2, min_gap=2, max_gap=400)[0][0]
+        for seed in range(40)
+        if signals(frame(random_bars(seed, 60)), left=1, right=2, min_gap=2, max_gap=400)
+    )
+    assert first == DeltaDivergence(left=1, right=2, min_gap=2).warmup == 1 + 2 + 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_upside_down_every_signal_changes_its_sign(seed: int) -> None:
+    data = frame(random_bars(seed, 400))
+    turned = data.assign(
+        open=-data["open"], high=-data["low"], low=-data["high"], close=-data["close"], buy_volume=data["sell_volume"], sell_volume=data["buy_volume"]
+    )
+    one, other = (DeltaDivergence(left=2, right=2, min_gap=1).run(d) for d in (data, turned))
+    kinds = ["regular", "hidden", "absorption", "bar_divergence"]
+    assert (one[kinds] == -other[kinds]).all(axis=None)
+    assert (one["conflict"] == other["conflict"]).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_events_never_change_as_bars_are_added(seed: int) -> None:
+    data, seen = frame(random_bars(seed, 250, gaps=0.01)), pd.DataFrame()
+    whole = divergences(data, left=2, right=2, min_gap=1)
+    for k in range(0, 250, 7):
+        seen = divergences(data.iloc[:k], left=2, right=2, min_gap=1)
+        assert seen.values.tolist() == whole[whole["ts"] < data.index[k]].values.tolist()
+
+
+def test_a_largest_gap_below_the_least_is_refused() -> None:
+    with pytest.raises(UsageError, match="max_gap=4 is not accepted; a whole number from min_gap=5 on is"):
+        DeltaDivergence(max_gap=4)
