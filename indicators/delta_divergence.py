@@ -121,7 +121,7 @@ class DeltaDivergence(Indicator):
         k.divergence(
             pivots, p["left"], p["right"], p["min_gap"], p["max_gap"],
             _ANY if tick_size is None else float(p["min_price_ticks"]), float(p["min_cvd"]), float(p["equal_ticks"]),
-            _in_ticks(bars.floats("high"), tick_size), _in_ticks(bars.floats("low"), tick_size), of_high.copy(), of_low.copy(),
+            *_ratio(tick_size), bars.floats("high"), bars.floats("low"), of_high.copy(), of_low.copy(),
             keys, broken.astype(np.float64), bars.floats("volume"), found,
         )  # fmt: skip
         return found
@@ -157,9 +157,10 @@ def divergences(bars: pd.DataFrame, **params: Any) -> pd.DataFrame:
     if len(columns):
         total = cvd[:, [1, 2]] if p["cvd_value"] == "extreme" else cvd[:, [3, 3]]
         quality = _quality(columns, before, at)
-    tick_size = p["tick_size"] or columns.context("tick_size")
-    change = total[at, side] - total[before, side]
-    step = _in_ticks(price[at, side], tick_size) - _in_ticks(price[before, side], tick_size)
+    numerator, denominator = _ratio(p["tick_size"] or columns.context("tick_size"))
+    step = np.full(len(row), np.nan)
+    if numerator:
+        step = np.rint(price[at, side] * denominator / numerator) - np.rint(price[before, side] * denominator / numerator)
     return pd.DataFrame(
         {
             "ts": time[row],
@@ -171,8 +172,8 @@ def divergences(bars: pd.DataFrame, **params: Any) -> pd.DataFrame:
             "prev_price": price[before, side],
             "cvd": total[at, side],
             "prev_cvd": total[before, side],
-            "price_change_ticks": step if tick_size is not None else np.nan,
-            "cvd_change": change,
+            "price_change_ticks": step,
+            "cvd_change": total[at, side] - total[before, side],
             "bars_between": at - before,
             "strength": sides[row, side, k.STRENGTH],
             "segment_id": found[row, k.OUT_SEGMENT].astype(np.int64),
@@ -182,12 +183,9 @@ def divergences(bars: pd.DataFrame, **params: Any) -> pd.DataFrame:
     )
 
 
-def _in_ticks(price: Floats, tick_size: float | None) -> Floats:
-    """Prices as whole numbers of ticks, NaN kept; as they stand where no tick size is known."""
-    if tick_size is None:
-        return price
-    numerator, denominator = Contract("", "", tick_size=tick_size).tick_ratio
-    return np.rint(price * denominator / numerator)
+def _ratio(tick_size: float | None) -> tuple[int, int]:
+    """The tick size as a fraction of whole numbers; (0, 1) where it is not known."""
+    return (0, 1) if tick_size is None else Contract("", "", tick_size=tick_size).tick_ratio
 
 
 def _bar_divergence(bars: Columns) -> Floats:

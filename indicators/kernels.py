@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tastytrade_provider.jit import kernel
+import numpy as np
+
+from tastytrade_provider.jit import inlined, kernel
 
 # numba's cache on disk keeps the name of the module that first ran a kernel, and imports it when loading. This folder can be imported under
 # two names, of which a user's own `indicators` may take one. So the kernels answer to the name that is ours alone.
@@ -25,14 +27,21 @@ def state_size(left: int, right: int) -> int:
     return HEAD + 2 * PIVOT_WIDTH + (left + right + 1) * RING_WIDTH
 
 
+@inlined
+def _steps(price: float, numerator: int, denominator: int) -> float:
+    """A price in whole ticks, or as it stands where the tick size is not known (a numerator of 0)."""
+    return price if numerator == 0 else np.rint(price * denominator / numerator)
+
+
 @kernel
 def divergence(
     s: Any, left: int, right: int, min_gap: int, max_gap: int, min_price: float, min_cvd: float, equal: float,
-    high: Any, low: Any, cvd_high: Any, cvd_low: Any, key: Any, broken: Any, volume: Any, out: Any,
+    tick_numerator: int, tick_denominator: int, high: Any, low: Any, cvd_high: Any, cvd_low: Any, key: Any, broken: Any, volume: Any, out: Any,
 ) -> None:  # fmt: skip
     """Compare each confirmed pivot of price with the one before it of the same kind.
 
-    min_price, equal  in the unit of high and low       min_cvd  in the unit of cvd_high and cvd_low, the CVD that belongs to each
+    min_price, equal  in ticks, or in price units where the tick size is not known; prices in the state are as they came, whichever it is
+    min_cvd           in the unit of cvd_high and cvd_low, the CVD that belongs to each
     key               of the CVD segment                broken   1 for a bar whose delta is not all known: it is a segment of its own
     out               OUT_WIDTH values a bar, full of NaN; kinds are -1 at highs, +1 at lows, 0 without a divergence
     """
@@ -60,18 +69,18 @@ def divergence(
                 continue
             # seen from a high: at lows price and CVD change sign, and +1 becomes -1
             sign = 1.0 if side == 0 else -1.0
-            price = sign * s[bar + RING_PRICE + side]
+            price = sign * _steps(s[bar + RING_PRICE + side], tick_numerator, tick_denominator)
             is_pivot = True
             for j in range(n - size + 1, at):
-                is_pivot &= price > sign * s[first + j % size * RING_WIDTH + RING_PRICE + side]
+                is_pivot &= price > sign * _steps(s[first + j % size * RING_WIDTH + RING_PRICE + side], tick_numerator, tick_denominator)
             for j in range(at + 1, n + 1):
-                is_pivot &= price >= sign * s[first + j % size * RING_WIDTH + RING_PRICE + side]
+                is_pivot &= price >= sign * _steps(s[first + j % size * RING_WIDTH + RING_PRICE + side], tick_numerator, tick_denominator)
             if not is_pivot:
                 continue
             p = HEAD + side * PIVOT_WIDTH
             distance = at - s[p + AT]
             if s[p + PIVOT_SEGMENT] == s[bar + RING_SEGMENT] and min_gap <= distance <= max_gap:
-                rise = price - sign * s[p + PRICE]
+                rise = price - sign * _steps(s[p + PRICE], tick_numerator, tick_denominator)
                 change = s[bar + RING_CVD + side] - s[p + CVD]
                 gain = sign * change
                 regular = rise >= min_price and gain <= -min_cvd

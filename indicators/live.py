@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from tastytrade_provider.bars import BarBuilder, Footprint
+from tastytrade_provider.bars import BarBuilder, Cvd, Footprint
 from tastytrade_provider.errors import UsageError
 from tastytrade_provider.model import Bar, Contract, Gap, Roll, Timeframe, TradeBatch
 
@@ -76,6 +76,8 @@ class LiveSet:
         """Commit a history of closed bars before the first trade. Live bars that start no later than its last are taken as known and left out."""
         if self._held or self._seam_ns is not None:
             raise UsageError("history goes in once, before the first bar")
+        bars = bars.copy(deep=False)
+        bars.attrs = {"tick_size": self.contract.tick_size, "calendar": self.contract.calendar} | bars.attrs
         for label, indicator in self._live.items():
             try:
                 indicator.extend(bars)
@@ -131,6 +133,11 @@ class LiveSet:
     def values(self) -> dict[str, float]:
         """The values at the last close; NaN before the first."""
         return dict(self._held[-1].update.values) if self._held else self._flat({})
+
+    @property
+    def cvd(self) -> Cvd:
+        """CVD now with its extremes trade by trade since the reset, in contracts."""
+        return self._builder.cvd
 
     def footprint(self, bar: Bar) -> Footprint:
         """Volume by price in a bar of the current contract, closed or forming. UsageError where it is not kept."""

@@ -19,6 +19,7 @@ from .base import Indicator, column_names
 from .cvd import CVD
 from .delta_divergence import DeltaDivergence
 from .footprint import FootprintIndicator
+from .live import LiveSet
 from .stream import LiveStream, TradeSource
 from .volume_delta import VolumeDelta
 
@@ -57,10 +58,8 @@ class IndicatorManager:
     def __init__(self, names: Names = ("volume_delta", "cvd", "delta_divergence")) -> None:
         self.faults: dict[str, Fault] = {}
         self._names = names
-        self._known: dict[str, Factory] = {}
+        self._known: dict[str, Factory] = {indicator.name: indicator for indicator in BUILT_IN}
         self._plugins: dict[str, metadata.EntryPoint] | None = None
-        for indicator in BUILT_IN:
-            self.register(indicator.name, indicator)
 
     # -- by name
 
@@ -68,7 +67,7 @@ class IndicatorManager:
         """Make an indicator known: a class, a factory taking parameters, or an instance, whose parameters become the defaults.
 
         `register("name", MyIndicator)`, `register(MyIndicator)` under its own name, or as a decorator: `@register("name")`, `@register`.
-        A name that is taken raises UsageError unless `replace=True`. Returns what was registered.
+        A name that is taken raises UsageError unless `replace=True`; a plugin of that name gives way. Returns what was registered.
         """
         if not isinstance(name, str):
             name, indicator = getattr(name, "name", None), name
@@ -76,7 +75,7 @@ class IndicatorManager:
                 raise UsageError(f"{indicator!r} has no name of its own; give one: register(name, indicator)")
         if indicator is None:
             return lambda found: self.register(name, found, replace=replace)
-        if not replace and name in self:
+        if not replace and name in self._known:
             raise UsageError(f"an indicator {name!r} is registered already; replace=True puts another in its place")
         self._known[name] = _factory(name, indicator)
         return indicator
@@ -124,6 +123,7 @@ class IndicatorManager:
     def apply(self, bars: pd.DataFrame, names: Names | None = None) -> pd.DataFrame:
         """The bars with the columns of several indicators; None: the configured ones that read bars. A column of the same name gives way.
 
+        Columns are called as the outputs are; those of an indicator under a label that is not its own name, `label_output`, or `label` if it has one.
         An indicator that fails yields NaN and is counted in `faults`. Raises UsageError for an unknown name, MissingColumns for one that reads trades.
         """
         columns: dict[str, Any] = {}
@@ -158,6 +158,11 @@ class IndicatorManager:
         """
         chosen = {label: indicator for label, indicator in self._chosen(names).items() if indicator.input == "bars"}
         return LiveStream(provider, contract, timeframe, chosen, on_fault=self._fault, clock=clock)
+
+    def live(self, contract: Contract, timeframe: str | Timeframe = "1m", names: Names | None = None) -> LiveSet:
+        """A live set without a provider: you `add` the trades and `advance` the clock."""
+        chosen = {label: indicator for label, indicator in self._chosen(names).items() if indicator.input == "bars"}
+        return LiveSet(contract, timeframe, chosen, on_fault=self._fault)
 
     def _chosen(self, names: Names | None) -> dict[str, Indicator]:
         """New indicators by label."""

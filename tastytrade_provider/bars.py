@@ -12,7 +12,7 @@ from . import kernels as k
 from .errors import UsageError
 from .forming import Forming
 from .grid import Grid
-from .history import SOURCES, TO_KERNEL, BarHistory, Footprint, bar_columns, build_bars, build_footprint, build_history
+from .history import SOURCES, BarHistory, Footprint, bar_columns, build_bars, build_footprint, build_history
 from .kernels import cumulate
 from .ledger import Ledger
 from .model import Array, Bar, Contract, Gap, Timeframe, TradeBatch, TradeFlag
@@ -100,6 +100,7 @@ class BarBuilder:
         self._cvd_state = np.zeros(2, np.int64)
         self._cvd = _NO_CVD  # in lots
         self._since_ns = 0
+        self._session = (0, 0)  # of the trade last placed: its open, and the next session's
         self._clock_ns = 0
         self._closed_until = 0
         self._gaps: list[Gap] = []
@@ -108,19 +109,25 @@ class BarBuilder:
 
     def add(self, batch: TradeBatch) -> list[Bar]:
         """Enter trades. Returns closed bars, and earlier ones re-issued with a higher revision, in time order."""
-        counted = (batch.lots > 0) | (batch.action != 0)
-        if not self._legs:
-            counted &= (batch.flags & TradeFlag.SPREAD_LEG) == 0
-        if not counted.all():
-            self.excluded += int(len(batch) - counted.sum())
-            batch = batch[counted]
+        columns = batch.columns
+        ordered, some, _ = k.survey(columns["time_ns"], columns["index"], columns["lots"], columns["action"], columns["flags"])
+        if not ordered or (some & TradeFlag.SPREAD_LEG and not self._legs):
+            batch = self._counted(batch)
         if len(batch) == 0:
             return []
         before = len(self.ledger)
-        first = self.ledger.add(batch)
+        first = self.ledger.add(batch, in_order=ordered)
         if first < before or (first < len(self.ledger) and self.ledger.time_ns[first] < self._closed_until):
             return self._repair(first)
         return self._extend(first)
+
+    def _counted(self, batch: TradeBatch) -> TradeBatch:
+        """Without trades of no size, and without spread legs where they are left out."""
+        counted = (batch.lots > 0) | (batch.action != 0)
+        if not self._legs:
+            counted &= (batch.flags & TradeFlag.SPREAD_LEG) == 0
+        self.excluded += int(len(batch) - counted.sum())
+        return batch[counted]
 
     def add_gap(self, gap: Gap) -> list[Bar]:
         """Trades may be missing in the gap's interval: bars that touch it are `complete=False`; closed ones are returned re-issued."""
@@ -167,20 +174,23 @@ class BarBuilder:
     def _extend(self, first: int, before: dict[tuple[int, int], _Closed] | None = None) -> list[Bar]:
         """Run the ledger's rows from `first` on through the kernel; `before` holds what came out of them last time, in a repair."""
         old = {} if before is None else before
-        time, bars = self.ledger.time_ns, list[Bar]()
-        grid = self._cover(int(time[first]), int(time[-1])) if first < len(time) else self._grid
-        while grid is not None and first < len(time):
-            place = int(np.searchsorted(grid.table.open_ns, time[first], side="right"))
-            session_ns = int(grid.table.open_ns[place - 1])
+        time, n, bars = self.ledger.time_ns, len(self.ledger), list[Bar]()
+        while first < n:
+            start_ns = int(time[first])
+            opened, until = self._session
+            if not opened <= start_ns < until:
+                table = self._cover(start_ns, int(time[-1])).table
+                place = int(np.searchsorted(table.open_ns, start_ns, side="right"))
+                opened, until = self._session = int(table.open_ns[place - 1]), int(table.open_ns[place])
             last = self._checkpoints[-1] if self._checkpoints else None
-            if last is None or last.session_ns != session_ns or first - last.row >= _CHECKPOINT_EVERY:
-                last = _Checkpoint(first, self._count, session_ns, self._forming.save(), (self._cvd_state.copy(), self._cvd))
+            if last is None or last.session_ns != opened or first - last.row >= _CHECKPOINT_EVERY:
+                last = _Checkpoint(first, self._count, opened, self._forming.save(), (self._cvd_state.copy(), self._cvd))
                 self._checkpoints.append(last)
-            stop = min(len(time), last.row + _CHECKPOINT_EVERY)
-            if time[stop - 1] >= grid.table.open_ns[place]:
-                stop = int(np.searchsorted(time, grid.table.open_ns[place]))
-            rows = slice(first, stop)
-            bars += self._emit(*self._forming.run(grid, time[rows], *(getattr(self.ledger, name)[rows] for name in TO_KERNEL)), old)
+            stop = min(n, last.row + _CHECKPOINT_EVERY)
+            if time[stop - 1] >= until:
+                stop = int(np.searchsorted(time, until))
+            assert self._grid is not None
+            bars += self._emit(*self._forming.run(self._grid, *self.ledger.rows(first, stop)), old)
             first = stop
         self._trim()
         return bars

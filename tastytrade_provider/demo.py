@@ -10,10 +10,8 @@ from typing import Literal
 
 from pydantic import SecretStr
 
-from .emulator.market import Market
-from .emulator.server import CLIENT_SECRET, REFRESH_TOKEN, Emulator
+from .emulator import CLIENT_SECRET, REFRESH_TOKEN, Emulator, load_tape
 from .emulator.source import Source
-from .emulator.tape import load_tape
 from .sessions import is_open, session_at
 from .settings import Settings, TastytradeSettings
 from .tastytrade.auth import Account
@@ -45,6 +43,8 @@ def source(
     now = time.time_ns()
     if not is_open(_CALENDAR, now):
         now = session_at(_CALENDAR, now).close_ns - 3 * 3600 * 10**9
+    from .emulator.market import Market
+
     return Market(seed=seed, start_ns=now - now % _WARM_UP_NS)
 
 
@@ -59,7 +59,7 @@ class DemoProvider(TastyTradeProvider):
     def __init__(self, source: Source, *, speed: float | Literal["max"] = 1.0, infer_sides: bool = False) -> None:
         super().__init__(TastytradeSettings(), wait=not source.is_endless)
         self.source = source
-        self.emulator = Emulator(source, speed=speed, withhold_sides=infer_sides)
+        self.emulator = Emulator(source, speed=speed, withhold_sides=infer_sides, start_on=("TimeAndSale",))
         self._ending: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:

@@ -38,17 +38,17 @@ class Footprint:
 
     @classmethod
     def of(cls, contract: Contract, cells: Array) -> Footprint:
-        """From rows (any, ticks, sell, unknown, buy); rows of one price are added up."""
-        ticks, place = np.unique(cells[:, 1], return_inverse=True)
+        """From rows that end in (ticks, sell, unknown, buy); rows of one price are added up."""
+        ticks, place = np.unique(cells[:, -4], return_inverse=True)
         sums = np.zeros((len(ticks), 3), np.int64)
-        np.add.at(sums, place, cells[:, 2:5])
+        np.add.at(sums, place, cells[:, -3:])
         return cls(contract, ticks, *(np.ascontiguousarray(sums[:, i]) for i in range(3)))
 
     @classmethod
     def merged(cls, contract: Contract, footprints: Sequence[Footprint]) -> Footprint:
         """The footprint of several bars together."""
-        cells = [np.column_stack([f.ticks, f.ticks, f.sell, f.unknown, f.buy]) for f in footprints]
-        return cls.of(contract, np.concatenate(cells) if cells else np.empty((0, 5), np.int64))
+        cells = [np.column_stack([f.ticks, f.sell, f.unknown, f.buy]) for f in footprints]
+        return cls.of(contract, np.concatenate(cells) if cells else np.empty((0, 4), np.int64))
 
     @cached_property
     def poc(self) -> float | None:
@@ -152,9 +152,9 @@ def build_history(trades: TradeBatch | pd.DataFrame, timeframe: str | Timeframe,
     """Bars, footprint and CVD of trades in any order, corrections and cancels applied, spread legs left out: the state a BarBuilder would end in."""
     frame, reset = Timeframe.parse(timeframe), parse_reset(reset)
     batch = trades if isinstance(trades, TradeBatch) else TradeBatch.from_dataframe(trades, contract)
-    ordered = k.is_plain(batch.time_ns, batch.index, batch.lots, batch.action, batch.flags, int(TradeFlag.SPREAD_LEG))
+    ordered, some, _ = k.survey(batch.time_ns, batch.index, batch.lots, batch.action, batch.flags)
     columns: dict[str, Array] = dict(batch.columns)
-    if not ordered:
+    if not ordered or some & TradeFlag.SPREAD_LEG:
         ledger = Ledger()
         ledger.add(batch[((batch.lots > 0) | (batch.action != 0)) & ((batch.flags & TradeFlag.SPREAD_LEG) == 0)])
         columns = {name: getattr(ledger, name) for name in ("time_ns", *TO_KERNEL)}

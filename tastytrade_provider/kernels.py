@@ -235,13 +235,17 @@ def cumulate(state: Any, segment: Any, delta: Any, least: Any, most: Any, out: A
 
 
 @kernel
-def is_plain(time: Any, index: Any, lots: Any, action: Any, flags: Any, excluded: int) -> bool:
-    """True where trades can go straight to `run`: new, sized, wanted, by time and within it by index."""
+def survey(time: Any, index: Any, lots: Any, action: Any, flags: Any) -> Any:
+    """One look at a batch: (in order, flags that any trade has, flags that all have).
+
+    In order: all new and of some size, ascending by time, and within a time by index; where there are no indices, by time alone.
+    """
     out_of_place = False
-    odd = np.uint16(0)
+    some, every = np.uint16(0), np.uint16(0xFFFF)
     for i in range(np.uint64(1), np.uint64(len(time))):
-        out_of_place |= (time[i] < time[i - 1]) | ((time[i] == time[i - 1]) & (index[i] >= 0) & (index[i] <= index[i - 1]))
+        out_of_place |= (time[i] < time[i - 1]) | ((index[i] <= index[i - 1]) & ((index[i] >= 0) | (index[i - 1] >= 0)))
     for i in range(np.uint64(0), np.uint64(len(time))):
-        odd |= flags[i] & np.uint16(excluded)
+        some |= flags[i]
+        every &= flags[i]
         out_of_place |= (action[i] != 0) | (lots[i] <= 0)
-    return not out_of_place and odd == 0
+    return not out_of_place, some, every

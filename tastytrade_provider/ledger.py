@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .kernels import survey
 from .model import Action, Array, Int64, TradeBatch
 
 FIELDS: dict[str, Any] = {
@@ -17,6 +18,8 @@ FIELDS: dict[str, Any] = {
     "side": np.int8,
     "side_source": np.int8,
 }
+
+_TO_KERNEL = ("time_ns", "ticks", "lots", "side", "side_source")
 
 
 @dataclass(slots=True)
@@ -50,11 +53,11 @@ class Ledger:
             return self._columns[name][: self._n]
         raise AttributeError(name)
 
-    def add(self, batch: TradeBatch) -> int:
-        """Enter a batch; the first changed row comes back."""
+    def add(self, batch: TradeBatch, *, in_order: bool = False) -> int:
+        """Enter a batch; the first changed row comes back. `in_order`: `kernels.survey` found it so."""
         if len(batch) == 0:
             return self._n
-        if self._follows(batch):
+        if (in_order or self._is_in_order(batch)) and self._follows(batch):
             self._append({name: batch.columns[name] for name in FIELDS})
             return self._n - len(batch)
         return self._merge(batch)
@@ -67,17 +70,23 @@ class Ledger:
         self._n -= rows
         return rows
 
+    def rows(self, first: int, stop: int) -> tuple[Array, ...]:
+        """time_ns, ticks, lots, side, side_source of rows, as the trades kernel takes them."""
+        return tuple(self._columns[name][first:stop] for name in _TO_KERNEL)
+
+    @staticmethod
+    def _is_in_order(batch: TradeBatch) -> bool:
+        found: tuple[bool, int, int] = survey(batch.time_ns, batch.index, batch.lots, batch.action, batch.flags)
+        return found[0]
+
     def _follows(self, batch: TradeBatch) -> bool:
-        """True where every row is new and later than all before it."""
-        time, index = batch.time_ns, batch.index
-        if batch.action.any() or time[0] < self._floor_ns:
+        """True where a batch in order comes after all that is held."""
+        time, index = batch.columns["time_ns"][0], batch.columns["index"][0]
+        if time < self._floor_ns:
             return False
-        last_time, last_index = (self.time_ns[-1], self.index[-1]) if self._n else (self._floor_ns, -1)
-        if time[0] < last_time or (len(time) > 1 and (time[1:] < time[:-1]).any()):
-            return False
-        if index[0] < 0:
-            return bool((index < 0).all())
-        return bool(index[0] > last_index and (len(index) == 1 or (index[1:] > index[:-1]).all()))
+        if self._n == 0:
+            return True
+        return bool(time >= self._columns["time_ns"][self._n - 1] and (index < 0 or index > self._columns["index"][self._n - 1]))
 
     def _append(self, columns: dict[str, Array]) -> None:
         n = self._n + len(columns["index"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,8 +93,8 @@ class Watched:
             "sell_volume": sell,
             "unknown_volume": size(lots(volume) - lots(buy) - lots(sell)),
             "delta": size(lots(buy) - lots(sell)),
-            "cvd_high": max(value["cvd_high"] for value in values),
-            "cvd_low": min(value["cvd_low"] for value in values),
+            "cvd_high": size(lots(max(value["cvd_high"] for value in values))),
+            "cvd_low": size(lots(min(value["cvd_low"] for value in values))),
             "poc": Footprint.merged(self.contract, cells).poc,
             "open": bars[0].open,
             "high": max(bar.high for bar in bars if bar.high is not None),
@@ -145,14 +145,13 @@ def table(watched: Iterable[Watched], title: str, caption: str = "") -> Table:
     """The live table: a row a contract."""
     from rich.table import Table
 
-    grid = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left")
-    for name in ("contract", "last", "bar delta", "CVD", "CVD high", "CVD low", "sides by source", "trades", "per s", "divergence"):
-        grid.add_column(name, justify="left" if name in ("contract", "sides by source", "divergence") else "right")
+    grid = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left", box=None, pad_edge=False, header_style="bold underline")
+    left = ("contract", "sides from", "divergence")
+    for name in ("contract", "last", "bar delta", "CVD", "high", "low", "sides from", "trades", "/s", "divergence"):
+        grid.add_column(name, justify="left" if name in left else "right", no_wrap=name not in left)
     for one in watched:
         forming, cvd = one.live.forming, one.live.cvd
         delta = forming.bar.delta if forming else None
-        total = max(sum(one.by_source.values()), 1)
-        shares = ", ".join(f"{name} {100 * n / total:.4g}%" for name, n in one.by_source.items() if n)
         grid.add_row(
             one.contract.symbol,
             "-" if one.last is None else f"{one.last:.10g}",
@@ -160,12 +159,21 @@ def table(watched: Iterable[Watched], title: str, caption: str = "") -> Table:
             _signed(cvd.value),
             _signed(cvd.high),
             _signed(cvd.low),
-            shares or "waiting for trades",
+            _shares(one.by_source),
             f"{one.trades:,}",
-            f"{one.rate:.1f}",
+            f"{one.rate:.0f}",
             one.signal or "-",
         )
     return grid
+
+
+def _shares(by_source: Mapping[str, int]) -> str:
+    """The commonest source of sides and its share; what no rule could tell is never hidden in it."""
+    total = sum(by_source.values())
+    if not total:
+        return "no trade yet"
+    name = max(by_source, key=by_source.__getitem__)
+    return f"{name} {100 * by_source[name] / total:.4g}%"
 
 
 def _signed(value: float) -> str:

@@ -60,7 +60,7 @@ async def _demo(provider: DemoProvider, timeframe: str, seconds: float | None, i
             subscription.on(one.add)
             if infer_sides:
                 provider.subscribe_trades(one.contract).on(note)
-        title = f"{'tape ' + str(provider.emulator.name) if not provider.source.is_endless else 'made-up market'} on a loopback exchange"
+        title = f"{'made-up market' if provider.source.is_endless else 'tape'} on a loopback exchange, {timeframe} bars"
         await show(watched, subscriptions, provider, title, seconds=seconds, quiet=json, advance=provider.source.is_endless)
         for text in getattr(provider.source, "assumed", ()):
             click.echo(f"note: {text}", err=True)

@@ -11,7 +11,7 @@ import click
 import orjson
 
 from ..demo import source
-from ..emulator.server import Emulator
+from ..emulator import Emulator
 
 
 def run(

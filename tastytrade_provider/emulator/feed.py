@@ -213,9 +213,7 @@ class Feed:
             return contract
         return "HISTORY" if item.type in _SERIES and item.from_time_ms is not None else AUTO[item.type]
 
-    def _snapshot(
-        self, channel: int, event_type: str, symbol: str, candle_symbol: CandleSymbol | None, book: Book | None, from_ms: int
-    ) -> list[Row]:
+    def _snapshot(self, channel: int, event_type: str, symbol: str, candle_symbol: CandleSymbol | None, book: Book | None, from_ms: int) -> list[Row]:
         cap = self._wire.history_cap.get(event_type, 1000)
         if event_type == "TimeAndSale":
             return time_and_sale_snapshot(symbol, book, from_ms, cap)
@@ -228,7 +226,7 @@ class Feed:
         self._lines.pop(channel, None)
         for table in (self._pending, self._layouts):
             for key in [key for key in table if key[0] == channel]:
-                del table[key]  # type: ignore[attr-defined]
+                del table[key]
         self._index_lines()
 
     def _index_lines(self) -> None:
@@ -313,4 +311,3 @@ def _current(line: _Line) -> Row | None:
     if line.type == "TimeAndSale":
         return None if line.book.last is None else columns.time_and_sale(line.book.last)
     return _figures(line)
-

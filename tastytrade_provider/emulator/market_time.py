@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from tastytrade_provider.sessions import DAY_NS, DEFAULT_CALENDAR, Session, is_open, session_at, sessions_between
+from tastytrade_provider.sessions import DAY_NS, DEFAULT_CALENDAR, Session, is_open, sessions_between
 
 _CHICAGO: Final = ZoneInfo("America/Chicago")
 
@@ -21,7 +21,7 @@ def session(collection: str, market_ns: int) -> dict[str, Any]:
         "state": "Open" if is_open(DEFAULT_CALENDAR, market_ns) else "Closed",
         **_times(collection, current),
         "next-session": _times(collection, table.session(at + 1)),
-        "previous-session": _times(collection, session_at(DEFAULT_CALENDAR, current.open_ns - 1)),
+        "previous-session": _times(collection, table.session(at - 1)),
     }
 
 

@@ -83,9 +83,7 @@ class Tokens:
 class Rest:
     """The endpoints. `dxlink_url` is what `/api-quote-tokens` names; set it once it is known."""
 
-    def __init__(
-        self, contracts: Sequence[Contract], client_secret: str = CLIENT_SECRET, refresh_token: str = REFRESH_TOKEN, dxlink_url: str = ""
-    ) -> None:
+    def __init__(self, contracts: Sequence[Contract], client_secret: str = CLIENT_SECRET, refresh_token: str = REFRESH_TOKEN, dxlink_url: str = "") -> None:
         self.dxlink_url = dxlink_url
         self.access_tokens = Tokens("access", ACCESS_TOKEN_LIFE_S)
         self.quote_tokens = Tokens("quote", QUOTE_TOKEN_LIFE_S)

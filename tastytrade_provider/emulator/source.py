@@ -22,7 +22,7 @@ class Print(NamedTuple):
     contract: Contract
     at_ns: int
     time_ns: int
-    index: int
+    index: int  # type: ignore[assignment]  # the field, not tuple.index
     price: float
     size: float
     side: AggressorSide

@@ -65,9 +65,7 @@ class Tape:
         standing: tuple[float, float, float, float] | None = None
         columns = (rows.time_ns, rows.is_trade, rows.price, rows.size, rows.side, rows.action, rows.index)
         quotes = zip(rows.bid.tolist(), rows.ask.tolist(), rows.bid_size.tolist(), rows.ask_size.tolist(), strict=True)
-        for (at_ns, is_trade, price, size, side, action, name), quote in zip(
-            zip(*(column.tolist() for column in columns), strict=True), quotes, strict=True
-        ):
+        for (at_ns, is_trade, price, size, side, action, name), quote in zip(zip(*(column.tolist() for column in columns), strict=True), quotes, strict=True):
             if not (is_trade and rows.has_quote_rows) and _is_news(quote, standing):
                 standing = quote
                 yield QuoteChange(self.contract, at_ns, *quote)
@@ -119,17 +117,14 @@ def load_tape(
 def _symbol_in(path: Path, assumed: list[str]) -> str:
     stem = path.name.split(".", 1)[0]
     match = _FUTURE_IN_NAME.match(stem)
-    if match is not None and match[1].upper() in PRODUCTS:
-        symbol = (match[1] + match[2]).upper()
-    else:
-        symbol = (re.findall(r"[A-Za-z0-9]+", stem) or ["TAPE"])[0].upper()
+    is_future = match is not None and match[1].upper() in PRODUCTS
+    symbol = "".join(match.groups()) if match and is_future else (re.findall(r"[A-Za-z0-9]+", stem) or ["tape"])[0]
+    symbol = symbol.upper()
     assumed.append(f"symbol {symbol}, from the name of the file")
     return symbol
 
 
-def _contract(
-    symbol: str, day: dt.date, rows: Rows, assumed: list[str], tick_size: float | None, size_step: float | None
-) -> Contract:
+def _contract(symbol: str, day: dt.date, rows: Rows, assumed: list[str], tick_size: float | None, size_step: float | None) -> Contract:
     if symbol.upper() in PRODUCTS:
         contract = front_month(symbol.upper(), day)
         assumed.append(f"{symbol} is its front month on {day}: {contract.symbol}")
@@ -154,6 +149,5 @@ def _common_step(values: NDArray[np.float64], what: str, symbol: str) -> float:
         if np.all(np.abs(scaled - np.rint(scaled)) < 1e-4):
             # one value alone has no step but itself: then the last decimal counts
             steps = int(np.gcd.reduce(np.rint(scaled).astype(np.int64))) if len(values) > 1 else 1
-            return steps / 10**decimals
+            return float(steps / 10**decimals)
     raise UsageError(f"{symbol}: the values have no common step of up to {_MOST_DECIMALS} decimals; say the {what}")
-

@@ -31,6 +31,7 @@ Floats = NDArray[np.float64]
 class Rows:
     """Equally long columns, ascending by `time_ns`. In a quote's row `price` and `size` are NaN; a print's row holds the quote standing."""
 
+    has_quote_rows: bool
     time_ns: NDArray[np.int64]
     is_trade: NDArray[np.bool_]
     price: Floats
@@ -42,7 +43,6 @@ class Rows:
     ask_size: Floats
     action: NDArray[np.int64]
     index: NDArray[np.int64]
-    has_quote_rows: bool
 
 
 def read_rows(path: Path) -> Rows:
@@ -64,15 +64,21 @@ def read_rows(path: Path) -> Rows:
     nobody = np.zeros(len(time_ns), bool)
     quotes = [cells.numbers(name, nobody) for name in ("bid", "ask", "bidsz", "asksz")]
     order = np.argsort(time_ns, kind="stable")
-    columns = (time_ns, is_trade, price, size, cells.words("side", _SIDES, default="UNDEFINED"), *quotes, action, index)
-    rows = Rows(*(column[order] for column in columns), has_quote_rows=not is_trade.all())
+    columns: tuple[NDArray[Any], ...] = (
+        time_ns, is_trade, price, size, cells.words("side", _SIDES, default="UNDEFINED"), *quotes, action, index
+    )  # fmt: skip
+    rows = Rows(not is_trade.all(), *(column[order] for column in columns))
     return _with_standing_quotes(rows) if rows.has_quote_rows else rows
 
 
 def _with_standing_quotes(rows: Rows) -> Rows:
-    """Give each print the last quote whose exchange time is at or before the print's; NaN before the first quote."""
+    """Give each print the last quote from before its exchange time; NaN before the first quote.
+
+    Strictly before: quotes of the print's own millisecond include those that the print itself moved. On a recorded perpetual with millisecond times
+    the quote rule then finds the venue's own side for 99.96 % of the prints, and for 56 % with the quotes of the same millisecond.
+    """
     quoted = np.flatnonzero(~rows.is_trade)
-    last = np.searchsorted(rows.time_ns[quoted], rows.time_ns[rows.is_trade], side="right") - 1
+    last = np.searchsorted(rows.time_ns[quoted], rows.time_ns[rows.is_trade], side="left") - 1
     for column in (rows.bid, rows.ask, rows.bid_size, rows.ask_size):
         column[rows.is_trade] = np.where(last >= 0, column[quoted[np.maximum(last, 0)]], np.nan)
     return rows

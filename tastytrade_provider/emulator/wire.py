@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from tastytrade_provider.errors import UsageError
 
-_NONE: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-_CAPS: Mapping[str, int] = MappingProxyType({"TimeAndSale": 1000, "Candle": 8000})
+
+def _caps() -> dict[str, int]:
+    return {"TimeAndSale": 1000, "Candle": 8000}
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Wire:
     history_cap          event type -> rows of a snapshot before it ends with SNAPSHOT_SNIP (dxFeed's own defaults)
     """
 
-    column_order: Mapping[str, tuple[str, ...]] = field(default=_NONE)
-    dropped_columns: Mapping[str, tuple[str, ...]] = field(default=_NONE)
+    column_order: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dropped_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pairs_per_message: int = 1
     max_bytes: int = 65_536
     rows_per_message: int | None = None
     auto_without_history: bool = False
     future_marker: bool = True
-    history_cap: Mapping[str, int] = field(default=_CAPS)
+    history_cap: Mapping[str, int] = field(default_factory=_caps)
 
     def __post_init__(self) -> None:
         for name in ("pairs_per_message", "max_bytes", "rows_per_message"):

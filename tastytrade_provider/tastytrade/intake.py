@@ -8,10 +8,12 @@ from typing import Literal
 import numpy as np
 
 from ..aggressor import AggressorClassifier
+from ..kernels import survey
 from ..ledger import SeenIndices
 from ..model import Action, TradeBatch, TradeFlag
 
 Filter = Literal["exclude", "include"]
+_VALID, _LEG = int(TradeFlag.VALID_TICK), int(TradeFlag.SPREAD_LEG)
 _KEPT_INDEX_SPAN = (36 * 3600) << 32  # indices of the last 36 hours are remembered: a session and a half
 
 
@@ -48,24 +50,26 @@ class Intake:
 
     def take(self, batch: TradeBatch) -> TradeBatch | None:
         """The trades of a batch that count, with sides; None where nothing is left."""
-        index = batch.index
-        plain = not batch.action.any() and index[0] > self._seen.last and (len(index) == 1 or bool((index[1:] > index[:-1]).all()))
-        if not plain:
-            batch = self._matched(batch)
-        batch = self._filtered(batch)
-        if len(batch) == 0:
-            return None
-        new = batch.index[(batch.action == Action.NEW) & (batch.index >= 0)]
-        self._seen.add(new)
+        columns = batch.columns
+        ordered, some, every = survey(columns["time_ns"], columns["index"], columns["lots"], columns["action"], columns["flags"])
+        if not (ordered and columns["index"][0] > self._seen.last and self._all_wanted(some, every)):
+            batch = self._filtered(self._matched(batch))
+            if len(batch) == 0:
+                return None
+        is_new = None if ordered else (batch.action == Action.NEW) & (batch.index >= 0)
+        self._seen.add(batch.index if is_new is None else batch.index[is_new])
         if len(self._seen) > 1 << 20:
             self._seen.forget_below(self._seen.last - _KEPT_INDEX_SPAN)
-        counts, flags = self.counts, int(np.bitwise_or.reduce(batch.flags))
-        counts.trades += len(new) if len(new) == len(batch) else int((batch.action == Action.NEW).sum())
-        if flags & (TradeFlag.OFF_TICK | TradeFlag.OFF_STEP):
-            counts.off_tick += int((batch.flags & TradeFlag.OFF_TICK > 0).sum())
-            counts.off_step += int((batch.flags & TradeFlag.OFF_STEP > 0).sum())
-        self.last_time_ns = max(self.last_time_ns, int(batch.time_ns.max()))
+        self.counts.trades += len(batch) if is_new is None else int((batch.action == Action.NEW).sum())
+        if some & (TradeFlag.OFF_TICK | TradeFlag.OFF_STEP):
+            self.counts.off_tick += int((batch.flags & TradeFlag.OFF_TICK > 0).sum())
+            self.counts.off_step += int((batch.flags & TradeFlag.OFF_STEP > 0).sum())
+        self.last_time_ns = max(self.last_time_ns, int(batch.time_ns[-1] if is_new is None else batch.time_ns.max()))
         return self.sides.classify(batch)
+
+    def _all_wanted(self, some: int, every: int) -> bool:
+        """Whether no trade of a batch is filtered, by the flags that any and that all of them have."""
+        return (self._unwanted["invalid_tick"] is None or bool(every & _VALID)) and (self._unwanted["spread_leg"] is None or not some & _LEG)
 
     def _filtered(self, batch: TradeBatch) -> TradeBatch:
         for name, rule in self._unwanted.items():

@@ -34,9 +34,7 @@ def a_trade(contract: Contract = ES, **columns: Any) -> Trade:
     return next(iter(a_batch(contract, **columns)))
 
 
-def a_bar(
-    minute: int = 0, *, day: str = "monday", close: float = 6000.0, buy: float | None = 1.0, sell: float | None = 0.0, **other: Any
-) -> Bar:
+def a_bar(minute: int = 0, *, day: str = "monday", close: float = 6000.0, buy: float | None = 1.0, sell: float | None = 0.0, **other: Any) -> Bar:
     """A closed one-minute bar that starts `minute` minutes after the cash open. Flat at `close` where no other price is given."""
     start = opening(day) + minute * MINUTE_NS
     known = buy is not None and sell is not None
@@ -69,7 +67,7 @@ def bars(**sessions: list[tuple[float, float]]) -> pd.DataFrame:
 
 def frame(closed: list[Bar]) -> pd.DataFrame:
     """The bars frame of Bar values."""
-    names = "open high low close volume buy_volume sell_volume trades vwap min_delta max_delta".split()
+    names = ["open", "high", "low", "close", "volume", "buy_volume", "sell_volume", "trades", "vwap", "min_delta", "max_delta"]
     columns: dict[str, Any] = {name: np.array([getattr(bar, name) for bar in closed], np.float64) for name in names}
     columns["session"] = pd.DatetimeIndex([pd.Timestamp(bar.session) for bar in closed]).as_unit("ns")
     columns |= {name: [getattr(bar, name) for bar in closed] for name in ("delta_source", "complete", "revision")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pickle
 import random
 from collections.abc import Callable
@@ -66,7 +67,7 @@ def a_frame_in_pieces_equals_the_whole(make: Make) -> None:
     for _ in range(5):
         live = make()
         cuts = [0, *sorted(rng.sample(range(BARS), 6)), BARS]
-        same(pd.concat([live.extend(data.iloc[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]), make().run(data))
+        same(pd.concat([live.extend(data.iloc[a:b]) for a, b in itertools.pairwise(cuts)]), make().run(data))
 
 
 def a_value_never_depends_on_later_bars(make: Make) -> None:

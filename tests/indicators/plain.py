@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 Row = dict[str, Any]
@@ -53,7 +54,7 @@ def events(
     for side in ("high", "low"):
         value = "cvd" if cvd_value == "close" else f"cvd_{side}"
         at = pivots(rows, side, left, right)
-        for one, two in zip(at, at[1:], strict=False):
+        for one, two in itertools.pairwise(at):
             if not min_gap <= two - one <= max_gap:
                 continue
             between = rows[one : two + 1]

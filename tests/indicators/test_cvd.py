@@ -27,7 +27,7 @@ def test_two_sessions_are_never_added_together() -> None:
 def test_a_bar_opens_where_the_one_before_closed_and_its_extremes_include_the_open() -> None:
     one = a_bar(0, buy=5.0, sell=2.0, min_delta=-1.0, max_delta=4.0)  # 0 -> 3, between 0 - 1 and 0 + 4
     two = a_bar(1, buy=1.0, sell=4.0, min_delta=-5.0, max_delta=0.0)  # 3 -> 0, between 3 - 5 and 3 + 0
-    assert CVD().run(frame([one, two]))[["cvd_open", "cvd_high", "cvd_low", "cvd"]].values.tolist() == [[0, 4, -1, 3], [3, 3, -2, 0]]
+    assert CVD().run(frame([one, two]))[["cvd_open", "cvd_high", "cvd_low", "cvd"]].to_numpy().tolist() == [[0, 4, -1, 3], [3, 3, -2, 0]]
 
 
 def test_a_bar_without_a_split_yields_nan_and_leaves_the_sum_alone() -> None:
@@ -40,7 +40,7 @@ def test_a_bar_without_a_split_yields_nan_and_leaves_the_sum_alone() -> None:
 
 def test_high_and_low_are_unknown_where_the_bar_does_not_know_its_extremes() -> None:
     out = CVD().run(bars(monday=[(5, 2)]).drop(columns=["min_delta", "max_delta"]))
-    assert out[["cvd", "cvd_open"]].values.tolist() == [[3.0, 0.0]]
+    assert out[["cvd", "cvd_open"]].to_numpy().tolist() == [[3.0, 0.0]]
     assert out[["cvd_high", "cvd_low"]].isna().all(axis=None)
 
 

@@ -19,8 +19,7 @@ PEAKS = [1, 2, 5, 2, 1, 2, 6, 2, 1.5]
 
 def series(prices: list[float], deltas: list[float], **other: Any) -> pd.DataFrame:
     rows = [
-        a_bar(i, close=float(price), buy=2 + delta / 2, sell=2 - delta / 2, volume=4.0)
-        for i, (price, delta) in enumerate(zip(prices, deltas, strict=True))
+        a_bar(i, close=float(price), buy=2 + delta / 2, sell=2 - delta / 2, volume=4.0) for i, (price, delta) in enumerate(zip(prices, deltas, strict=True))
     ]
     return frame(rows).assign(**other)
 
@@ -101,7 +100,7 @@ def test_a_high_and_a_low_confirmed_at_once_are_two_events_and_a_conflict_in_the
     assert (out[["regular", "hidden", "absorption"]] == 0).all(axis=None)
     assert out["pivot_offset"].iloc[8] == 2
     assert out[["strength", "prev_pivot_offset"]].iloc[8].isna().all()
-    assert divergences(data, **TWO)[["kind", "direction"]].values.tolist() == [["regular", -1], ["regular", 1]]
+    assert divergences(data, **TWO)[["kind", "direction"]].to_numpy().tolist() == [["regular", -1], ["regular", 1]]
 
 
 def test_of_equal_highs_the_earliest_is_the_pivot() -> None:
@@ -140,7 +139,7 @@ def test_a_bar_without_a_split_breaks_the_comparison_like_a_gap() -> None:
 
 
 def test_prices_are_compared_in_whole_ticks() -> None:
-    # 5.00 and 5.10 are one tick of 0.25 apart when rounded? 20 and 20.4 -> 20: no new extreme, an equal high
+    # 5.00 and 5.10 are 20 and 20.4 quarters: no new extreme, an equal high
     data = series([1, 2, 5, 2, 1, 2, 5.1, 2, 1.5], [0, 0, 0, 1, 0, 0, 0, 0, 0])
     assert signals(data, tick_size=0.25) == [(8, "absorption", -1.0)]
     assert signals(data) == []  # as floats it is a higher high on a higher CVD
@@ -180,12 +179,9 @@ def test_a_bar_that_moves_against_its_delta_is_marked_at_once() -> None:
 
 
 def test_the_first_signal_can_come_on_the_bar_after_the_warm_up_and_no_earlier() -> None:
-    first = min(
-        signals(frame(random_bars(seed, 60)), left=1, right=2, min_gap=2, max_gap=400)[0][0]
-        for seed in range(40)
-        if signals(frame(random_bars(seed, 60)), left=1, right=2, min_gap=2, max_gap=400)
-    )
-    assert first == DeltaDivergence(left=1, right=2, min_gap=2).warmup == 1 + 2 + 2
+    # a pivot at row 1 exceeds one bar and is confirmed at 3; one at 3 is confirmed at 5
+    rows = [row for seed in range(40) for row, _, _ in signals(frame(random_bars(seed, 60)), left=1, right=2, min_gap=2)]
+    assert min(rows) == DeltaDivergence(left=1, right=2, min_gap=2).warmup == 5
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -202,11 +198,11 @@ def test_upside_down_every_signal_changes_its_sign(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_events_never_change_as_bars_are_added(seed: int) -> None:
-    data, seen = frame(random_bars(seed, 250, gaps=0.01)), pd.DataFrame()
-    whole = divergences(data, left=2, right=2, min_gap=1)
+    data = frame(random_bars(seed, 250, gaps=0.01))
+    whole = divergences(data, tick_size=0.25, **TWO)
     for k in range(0, 250, 7):
-        seen = divergences(data.iloc[:k], left=2, right=2, min_gap=1)
-        assert seen.values.tolist() == whole[whole["ts"] < data.index[k]].values.tolist()
+        seen = divergences(data.iloc[:k], tick_size=0.25, **TWO)
+        assert seen.to_numpy().tolist() == whole[whole["ts"] < data.index[k]].to_numpy().tolist()
 
 
 def test_a_largest_gap_below_the_least_is_refused() -> None:

@@ -40,9 +40,7 @@ def read_golden() -> pd.DataFrame:
     return data.set_index(pd.DatetimeIndex(data.pop("start_ns").to_numpy().view("M8[ns]"), tz="UTC", name="time"))
 
 
-@pytest.mark.parametrize(
-    "indicator", [VolumeDelta(), CVD(), DeltaDivergence(left=3, right=2, tick_size=0.25)], ids=lambda indicator: str(indicator.name)
-)
+@pytest.mark.parametrize("indicator", [VolumeDelta(), CVD(), DeltaDivergence(left=3, right=2, tick_size=0.25)], ids=lambda indicator: str(indicator.name))
 def test_columns_equal_the_golden_file(indicator: Indicator) -> None:
     data = read_golden()
     out = indicator.run(data[[*PRICES, "session", "complete"]])

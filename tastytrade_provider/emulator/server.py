@@ -1,0 +1,274 @@
+"""The emulator: a source behind a REST API and a DXLink feed on one loopback port. The one shell here; what decides is elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from tastytrade_provider.emulator.book import Books
+from tastytrade_provider.emulator.columns import COLUMNS
+from tastytrade_provider.emulator.feed import Feed
+from tastytrade_provider.emulator.rest import CLIENT_SECRET, REFRESH_TOKEN, Request, Response, Rest
+from tastytrade_provider.emulator.source import Print, QuoteChange, Reel, Source
+from tastytrade_provider.emulator.truth import TruthLog
+from tastytrade_provider.emulator.visitor import REALTIME, Visitor
+from tastytrade_provider.emulator.wire import Wire
+from tastytrade_provider.errors import UsageError
+from tastytrade_provider.model import AggressorSide
+
+HOST = "127.0.0.1"
+BATCH = 100
+"""Events handed out at a time where the consumers set the pace."""
+_PACED_BATCH = 2000
+_SHORTEST_S, _LONGEST_S = 0.002, 0.05  # how long a paced source sleeps
+_HOUSEKEEPING_S = 0.5
+_LEAVE_S = 5.0  # how long a closed connection may take to take what was written
+
+
+class Emulator:
+    """A loopback exchange.
+
+    source          a Market or a Tape. A tape begins once somebody subscribes one of `start_on`, a market at `start()`.
+    speed           1: as it happened; n: n times as fast; "max": as fast as the slowest listener reads, and not at all while nobody listens
+    truth_path      where the ground truth goes, JSON lines (see `truth.line`); None: a new temporary file, which is yours to delete
+    wire            how FEED_DATA is written
+    withhold_sides  True: every aggressorSide is sent as UNDEFINED; the ground truth keeps it
+    live_from_ns    events before this time are history when the emulator starts (UTC nanoseconds); None: no history
+    start_on        event types whose subscription starts a tape
+    max_buffer_bytes  what may wait for a slow reader at a given speed before its connection is closed with 1008
+
+    >>> from tastytrade_provider.emulator import Emulator, Market
+    >>> async def demo() -> str:
+    ...     async with Emulator(Market(seed=1)) as emulator:
+    ...         return emulator.api_url.rpartition(":")[0]
+    >>> asyncio.run(demo())
+    'http://127.0.0.1'
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        speed: float | Literal["max"] = 1.0,
+        client_secret: str = CLIENT_SECRET,
+        refresh_token: str = REFRESH_TOKEN,
+        truth_path: Path | str | None = None,
+        wire: Wire | None = None,
+        withhold_sides: bool = False,
+        live_from_ns: int | None = None,
+        start_on: Collection[str] = tuple(COLUMNS),
+        max_buffer_bytes: int = 8 * 1024 * 1024,
+    ) -> None:
+        if speed != "max" and not (isinstance(speed, int | float) and math.isfinite(speed) and speed > 0):
+            raise UsageError(f"speed {speed!r} is not a number above 0 or 'max'")
+        self.source, self.speed, self.wire = source, speed, wire or Wire()
+        self.rest = Rest(source.contracts, client_secret, refresh_token)
+        self._withhold_sides, self._start_on, self._max_buffer_bytes = withhold_sides, tuple(start_on), max_buffer_bytes
+        self._live_from_ns = source.start_ns if live_from_ns is None else live_from_ns
+        self._truth_path = None if truth_path is None else Path(truth_path)
+        self._books = Books(source.contracts)
+        self._market_ns = self._live_from_ns
+        self._sent: Counter[str] = Counter()
+        self._visitors: dict[Visitor, asyncio.Task[None]] = {}
+        self._failures: list[Exception] = []
+        self._leaving_s: dict[Visitor, float] = {}
+        self._listened = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server: asyncio.Server | None = None
+        self._truth: TruthLog | None = None
+        self._reel: Reel | None = None
+
+    # --- what it tells
+
+    @property
+    def api_url(self) -> str:
+        """Base of the REST API."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def dxlink_url(self) -> str:
+        """Address of the DXLink websocket."""
+        return f"ws://{HOST}:{self.port}{REALTIME}"
+
+    @property
+    def port(self) -> int:
+        """The port listened on; UsageError before `start`."""
+        if self._server is None:
+            raise UsageError("the emulator has not been started")
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def truth(self) -> Path:
+        """Path of the ground truth; complete after `wait_finished` or `stop`, otherwise up to a second behind."""
+        if self._truth_path is None:
+            raise UsageError("the emulator has not been started")
+        return self._truth_path
+
+    @property
+    def market_ns(self) -> int:
+        """The market's own clock, UTC nanoseconds."""
+        return self._market_ns
+
+    @property
+    def sent(self) -> Counter[str]:
+        """Rows sent so far by event type, to all clients together, snapshots included."""
+        return sum((visitor.feed.sent for visitor in self._visitors if visitor.feed is not None), Counter(self._sent))
+
+    @property
+    def visitors(self) -> list[Visitor]:
+        """The connections open now."""
+        return list(self._visitors)
+
+    # --- life
+
+    async def start(self, port: int = 0) -> None:
+        """Listen on 127.0.0.1, on a free port unless one is given."""
+        if self._server is not None:
+            raise UsageError("the emulator has been started already")
+        if self._truth_path is None:
+            handle, name = tempfile.mkstemp(prefix="truth-", suffix=".jsonl")
+            os.close(handle)
+            self._truth_path = Path(name)
+        self._server = await asyncio.start_server(self._visit, HOST, port)
+        self.rest.dxlink_url = self.dxlink_url
+        self._truth = TruthLog(self._truth_path)
+        self._reel = Reel(self.source)
+        self._publish(self._truth, self._reel.take_until(self._live_from_ns - 1))
+        self._market_ns = self._live_from_ns
+        self._tasks = [
+            asyncio.create_task(self._play(self._reel, self._truth), name="emulator source"),
+            asyncio.create_task(self._keep_house(self._truth), name="emulator housekeeping"),
+        ]
+
+    async def stop(self) -> None:
+        """Close every connection and end every task; raises what a task died of. May be called again."""
+        if self._server is None or self._truth is None:
+            return
+        self._server.close()
+        for visitor in self._visitors:
+            visitor.abort()
+        visits = list(self._visitors.values())
+        for task in (*self._tasks, *visits):
+            task.cancel()
+        results = [*await asyncio.gather(*self._tasks, *visits, return_exceptions=True), *self._failures]
+        await self._server.wait_closed()
+        self._truth.close()
+        self._tasks, self._failures = [], []
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def __aenter__(self) -> Emulator:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.stop()
+
+    async def wait_finished(self) -> None:
+        """Wait until a tape has ended and every row of it was written to every subscriber. A market never ends."""
+        if not self._tasks:
+            raise UsageError("the emulator is not running")
+        await asyncio.shield(self._tasks[0])
+
+    # --- connections
+
+    def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visitor = Visitor(reader, writer, self._answer, self._open_feed, self._look_for_listeners, self._max_buffer_bytes)
+        self._visitors[visitor] = asyncio.create_task(self._serve(visitor), name="emulator visitor")
+
+    async def _serve(self, visitor: Visitor) -> None:
+        try:
+            await visitor.run()
+        except Exception as error:  # kept for `stop`, which raises it: one visitor's end must not be the others'
+            self._failures.append(error)
+        finally:
+            del self._visitors[visitor]
+            self._leaving_s.pop(visitor, None)
+            if visitor.feed is not None:
+                self._sent += visitor.feed.sent
+            self._look_for_listeners()
+
+    def _answer(self, request: Request) -> Response:
+        return self.rest.answer(request, time.time(), self._market_ns)
+
+    def _open_feed(self) -> Feed:
+        return Feed(self._books, lambda token: self.rest.quote_tokens.is_good(token, time.time()), self.wire)
+
+    def _look_for_listeners(self) -> None:
+        if any(visitor.feed is not None and visitor.feed.listens(self._start_on) for visitor in self._visitors):
+            self._listened.set()
+        else:
+            self._listened.clear()
+
+    async def _keep_house(self, truth: TruthLog) -> None:
+        now_s = asyncio.get_running_loop().time
+        while True:
+            for visitor in list(self._visitors):
+                if visitor.feed is not None:
+                    visitor.feed.advance(now_s())
+                    visitor.send()
+                if visitor.closed_because and now_s() - self._leaving_s.setdefault(visitor, now_s()) > _LEAVE_S:
+                    visitor.abort()
+            truth.flush()
+            await asyncio.sleep(_HOUSEKEEPING_S)
+
+    # --- the source
+
+    async def _play(self, reel: Reel, truth: TruthLog) -> None:
+        if self.speed == "max":
+            await self._play_unpaced(reel, truth)
+        else:
+            await self._play_paced(reel, truth, float(self.speed))
+        for visitor in list(self._visitors):
+            self._flush(visitor, None)
+            await visitor.drain_all()
+        truth.flush()
+
+    async def _play_unpaced(self, reel: Reel, truth: TruthLog) -> None:
+        while reel.next_ns is not None:
+            await self._listened.wait()
+            events = reel.take_until(2**63 - 1, BATCH)
+            self._market_ns = events[-1].at_ns
+            self._publish(truth, events)
+            for visitor in list(self._visitors):
+                self._flush(visitor, None)
+            await asyncio.gather(*(visitor.drain() for visitor in self._visitors))
+            await asyncio.sleep(0)
+
+    async def _play_paced(self, reel: Reel, truth: TruthLog, speed: float) -> None:
+        if not self.source.is_endless:
+            await self._listened.wait()
+        now_s = asyncio.get_running_loop().time
+        began_s = now_s()
+        while reel.next_ns is not None:
+            self._market_ns = self._live_from_ns + int((now_s() - began_s) * speed * 1e9)
+            events = reel.take_until(self._market_ns, _PACED_BATCH)
+            self._publish(truth, events)
+            for visitor in list(self._visitors):
+                self._flush(visitor, now_s())
+            ahead_s = 0.0 if reel.next_ns is None else (reel.next_ns - self._market_ns) / 1e9 / speed
+            await asyncio.sleep(min(max(ahead_s, _SHORTEST_S), _LONGEST_S) if len(events) < _PACED_BATCH else 0)
+
+    def _publish(self, truth: TruthLog, events: list[Print | QuoteChange]) -> None:
+        truth.append(event for event in events if isinstance(event, Print))
+        feeds = [visitor.feed for visitor in self._visitors if visitor.feed is not None]
+        for event in events:
+            if self._withhold_sides and isinstance(event, Print):
+                event = event._replace(side=AggressorSide.UNKNOWN)
+            bars = self._books.apply(event)
+            for feed in feeds:
+                feed.take(event, bars)
+
+    def _flush(self, visitor: Visitor, now_s: float | None) -> None:
+        if visitor.feed is not None:
+            visitor.feed.flush(now_s)
+            visitor.send()
