@@ -154,6 +154,15 @@ def test_min_price_ticks_counts_ticks_of_the_contract_or_of_the_frame() -> None:
     assert [live.update(a_bar(i, close=float(p), buy=1.0, sell=1.0))["regular"] for i, p in enumerate(PEAKS)][-1] == -1
 
 
+def test_a_history_that_knows_no_tick_size_and_bars_that_do_are_one_series() -> None:
+    closed = random_bars(2, 300)
+    live = DeltaDivergence(**TWO)
+    live.extend(frame(closed[:150]))
+    got = [live.update(bar)["regular"] for bar in closed[150:]]
+    assert got == DeltaDivergence(**TWO).run(frame(closed))["regular"].tolist()[150:]
+    assert set(got) == {-1, 0, 1}
+
+
 def test_several_ticks_cannot_be_asked_for_without_a_tick_size() -> None:
     with pytest.raises(UsageError, match=r"need tick_size, e\.g\. tick_size=0\.25"):
         DeltaDivergence(min_price_ticks=2).run(series(PEAKS, [0.0] * 9))

@@ -191,7 +191,7 @@ def test_history_then_live_equals_history_alone(split: int) -> None:
     cut = int(np.searchsorted(trades.time_ns, whole.index[split].value))
     live = a_set()
     live.warm(history)
-    updates = live.add(trades[cut - 5 :])  # overlaps with the last bar of the history, which is left out
+    updates = live.add(trades[max(cut - 5, 0) :])  # overlaps with the last bar of the history, which is left out
     forming = live.forming
     assert forming is not None
     same(table([*updates, forming]), whole.iloc[split:])
