@@ -48,7 +48,8 @@ class LiveSet:
     """Indicators of one contract and timeframe, fed with trades. No clock and no network: `add` what came, `advance` the time.
 
     A late, corrected or cancelled trade changes closed bars: those come again with a higher `revision`, and after them every later bar whose values
-    changed with them. A bar left without trades comes with an open of None and values of NaN. `unrepaired` counts changed bars too old to be redone.
+    changed with them. A bar left without trades comes with an open of None and values of NaN. `unrepaired` counts changed bars too old to be
+    redone: they come with values of NaN, and what is summed up since does not hold their change.
     An indicator that raises yields NaN from then on (a sum that missed a bar is no sum); `on_fault(label, error)` hears of it.
     A roll starts everything anew with the new contract.
     """

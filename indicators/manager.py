@@ -26,6 +26,8 @@ from .volume_delta import VolumeDelta
 ENTRY_POINTS = "tastytrade_provider.indicators"
 BUILT_IN: tuple[type[Indicator], ...] = (VolumeDelta, CVD, DeltaDivergence, FootprintIndicator)
 
+_PARTS = ("name", "input", "outputs", "params", "warmup", "describe", "run", "update", "preview", "reset")
+
 Factory = Callable[..., Indicator]
 Names = Iterable[str] | Mapping[str, Mapping[str, Any]]
 
@@ -109,7 +111,7 @@ class IndicatorManager:
     def create(self, name: str, **params: Any) -> Indicator:
         """A new indicator. UsageError for an unknown name, parameter or value, listing what is accepted."""
         indicator = self.get_indicator(name)(**params)
-        lacking = [part for part in ("outputs", "run", "update", "preview", "reset") if not hasattr(indicator, part)]
+        lacking = [part for part in _PARTS if not hasattr(indicator, part)]
         if lacking:
             raise UsageError(f"indicator {name!r} made a {type(indicator).__name__}, which lacks {', '.join(lacking)}")
         return indicator

@@ -7,7 +7,8 @@ Rules, in order of trust (Lee and Ready 1991; Ellis, Michaely and O'Hara 2000):
 - EMO         at the ask is bought, at the bid is sold. Used for quotes that arrive apart and may be stale.
 - tick rule   above the last different price is bought, below is sold.
 
-What no rule can tell stays UNKNOWN.
+Prices are compared to within a ten-thousandth of a tick, since the sum of a bid and an ask is rounded. A correction or cancel gets a side by the same
+rules and leaves no trace: it speaks of an earlier trade. What no rule can tell stays UNKNOWN.
 """
 
 from __future__ import annotations
@@ -17,39 +18,35 @@ from typing import Any, Literal
 import numpy as np
 
 from .jit import kernel
-from .model import SideSource, TradeBatch
+from .model import OFF_STEP_TOLERANCE, SideSource, TradeBatch
 
 Quotes = Literal["embedded", "apart"]
 
 
 @kernel
-def _classify(state: Any, apart: bool, trust_flags: bool, price: Any, bid: Any, ask: Any, side: Any, source: Any, counts: Any) -> None:
-    """Fill side and source in place. state: [last price, last direction], NaN and 0 before the first trade."""
-    last, direction = state[0], state[1]
+def _classify(
+    state: Any, apart: bool, trust_flags: bool, same: float, price: Any, bid: Any, ask: Any, action: Any, side: Any, source: Any, counts: Any
+) -> None:  # fmt: skip
+    """Fill side and source in place. state: [last price, last direction], NaN and 0 before the first trade. Prices nearer than `same` are one."""
     for i in range(len(price)):
         p, b, a = price[i], bid[i], ask[i]
-        if p > last:
-            direction = 1.0
-        elif p < last:
-            direction = -1.0
-        last = p
-        if trust_flags and side[i] != 0:
-            source[i] = 0
-        else:
+        direction = 1.0 if p - state[0] > same else (-1.0 if state[0] - p > same else state[1])
+        if not (trust_flags and side[i] != 0):
             found, where = 0, 3
             if b < a:
                 if apart:
-                    found = 1 if p == a else (-1 if p == b else 0)
+                    found = 1 if abs(p - a) <= same else (-1 if abs(p - b) <= same else 0)
                 else:
-                    middle = b + a
-                    found = 1 if p + p > middle else (-1 if p + p < middle else 0)
+                    above = p + p - (b + a)
+                    found = 1 if above > same else (-1 if above < -same else 0)
             if found != 0:
                 where = 1
             elif direction != 0.0:
                 found, where = int(direction), 2
             side[i], source[i] = found, where
-        counts[source[i]] += 1
-    state[0], state[1] = last, direction
+        if action[i] == 0:
+            state[0], state[1] = p, direction
+            counts[source[i]] += 1
 
 
 class AggressorClassifier:
@@ -58,7 +55,7 @@ class AggressorClassifier:
     quotes  "embedded" where each print carries the quote it met, "apart" where quotes come as messages of their own.
     trust_flags=False withholds the exchange's flags, to measure the rules against them.
 
-    `counts` holds the trades classified so far by side source.
+    `counts` holds the trades classified so far by side source; corrections and cancels are not trades of their own.
     """
 
     def __init__(self, quotes: Quotes = "embedded", *, trust_flags: bool = True) -> None:
@@ -74,8 +71,9 @@ class AggressorClassifier:
     def classify(self, batch: TradeBatch) -> TradeBatch:
         """The batch with `side` and `side_source` filled."""
         side = batch.side.copy()
-        source = np.empty(len(batch), np.int8)
-        _classify(self._state, self._apart, self._trust, batch.price, batch.bid, batch.ask, side, source, self._counts)
+        source = batch.side_source.copy()  # where a flag is trusted, so is where it came from
+        same = OFF_STEP_TOLERANCE * batch.contract.tick_size
+        _classify(self._state, self._apart, self._trust, same, batch.price, batch.bid, batch.ask, batch.action, side, source, self._counts)
         return batch.replace(side=side, side_source=source)
 
 

@@ -22,11 +22,12 @@ __all__ = ["SOURCES", "BarBuilder", "BarHistory", "Cvd", "Footprint", "build_bar
 
 _FOOTPRINTS_KEPT = 2_000
 _CHECKPOINT_EVERY = 16_384  # trades; a correction then replays at most this many more than it must (0.1 ms)
+_GAPS_KEPT = 1_000
 _GRACE_NS = 60_000_000_000  # a session's trades are kept this long into the next one, for stragglers
 
 
 class Cvd(NamedTuple):
-    """Cumulative volume delta, its high and low since the reset, all in contracts, and the UTC ns of the first trade it counts (None before one)."""
+    """Cumulative volume delta, its high and low since the reset, all in contracts, and the UTC ns from which it counts (None before a trade)."""
 
     value: float
     high: float
@@ -43,6 +44,7 @@ class _Checkpoint:
 
     row: int
     closed: int
+    closed_until: int
     session_ns: int
     forming: tuple[Array, Array]
     cvd: tuple[Array, Cvd]
@@ -117,7 +119,7 @@ class BarBuilder:
             return []
         before = len(self.ledger)
         first = self.ledger.add(batch, in_order=ordered)
-        if first < before or (first < len(self.ledger) and self.ledger.time_ns[first] < self._closed_until):
+        if first < before or self._is_late(first, self._closed_until):
             return self._repair(first)
         return self._extend(first)
 
@@ -130,10 +132,16 @@ class BarBuilder:
         return batch[counted]
 
     def add_gap(self, gap: Gap) -> list[Bar]:
-        """Trades may be missing in the gap's interval: bars that touch it are `complete=False`; closed ones are returned re-issued."""
-        self._gaps.append(gap)
-        del self._gaps[:-1000]
-        return [self._reissue(key, held) for key, held in self._closed.items() if held.complete and not self._is_complete(held.row)]
+        """Trades may be missing in the gap's interval: bars that touch it are `complete=False`. A filled gap takes back those inside it.
+
+        Closed bars that this changes are returned re-issued.
+        """
+        if gap.filled:
+            self._gaps = [known for known in self._gaps if known.start_ns < gap.start_ns or gap.end_ns < known.end_ns]
+        else:
+            self._gaps.append(gap)
+            del self._gaps[:-_GAPS_KEPT]
+        return [self._reissue(held, gap.filled) for held in self._closed.values() if held.complete != gap.filled and self._is_complete(held.row) == gap.filled]
 
     def advance(self, now_ns: int) -> list[Bar]:
         """Close the forming bar, and start CVD anew, where the exchange clock (UTC ns) has passed their time though nobody traded."""
@@ -146,7 +154,7 @@ class BarBuilder:
     def forming(self) -> Bar | None:
         """The bar that is not closed yet, None between bars."""
         state = self._forming.state
-        return self._bar(state[: k.BAR_WIDTH], 0) if state[k.OPEN_BAR] else None
+        return self._bar(state[: k.BAR_WIDTH], self._revisions.get(self._key(state), 0)) if state[k.OPEN_BAR] else None
 
     @property
     def cvd(self) -> Cvd:
@@ -184,7 +192,7 @@ class BarBuilder:
                 opened, until = self._session = int(table.open_ns[place - 1]), int(table.open_ns[place])
             last = self._checkpoints[-1] if self._checkpoints else None
             if last is None or last.session_ns != opened or first - last.row >= _CHECKPOINT_EVERY:
-                last = _Checkpoint(first, self._count, opened, self._forming.save(), (self._cvd_state.copy(), self._cvd))
+                last = _Checkpoint(first, self._count, self._closed_until, opened, self._forming.save(), (self._cvd_state.copy(), self._cvd))
                 self._checkpoints.append(last)
             stop = min(n, last.row + _CHECKPOINT_EVERY)
             if time[stop - 1] >= until:
@@ -197,7 +205,7 @@ class BarBuilder:
 
     def _repair(self, first: int) -> list[Bar]:
         """Something before the end of the ledger changed, from row `first` on: run again from the checkpoint before it, hand out what differs."""
-        while len(self._checkpoints) > 1 and self._checkpoints[-1].row > first:
+        while len(self._checkpoints) > 1 and (self._checkpoints[-1].row > first or self._is_late(first, self._checkpoints[-1].closed_until)):
             self._checkpoints.pop()
         start = self._checkpoints.pop()
         again = self._count - start.closed
@@ -205,7 +213,10 @@ class BarBuilder:
         self._count = start.closed
         self._forming.restore(start.forming)
         self._cvd_state, self._cvd = start.cvd[0].copy(), start.cvd[1]
-        bars = self._extend(start.row, old) + self._close_by_clock(old)
+        bars = self._extend(start.row, old)
+        if start.row == len(self.ledger):  # nothing is left behind it, and it still is where the next repair starts
+            self._checkpoints.append(start)
+        bars += self._close_by_clock(old)
         state = self._forming.state
         if state[k.OPEN_BAR]:
             reopened = old.pop(self._key(state), None)
@@ -214,13 +225,17 @@ class BarBuilder:
         for key, gone in old.items():
             row = gone.row.copy()
             row[k.SELL : k.BY_TICK + 1] = 0
-            self._revisions[key] = gone.revision + 1
+            self._revisions[key] = gone.revision + 2
             bars.append(self._bar(row, gone.revision + 1))
         return sorted(bars, key=lambda bar: (bar.start_ns, bar.bar_no))
 
+    def _is_late(self, first: int, closed_until: int) -> bool:
+        """Whether the trade in row `first` belongs where a bar was closed already."""
+        return first < len(self.ledger) and bool(self.ledger.time_ns[first] < closed_until)
+
     def _close_by_clock(self, old: dict[tuple[int, int], _Closed]) -> list[Bar]:
         state = self._forming.state
-        if not state[k.OPEN_BAR] or state[k.END] > self._clock_ns:
+        if not state[k.OPEN_BAR] or self._due(state) > self._clock_ns:
             return []
         self._closed_until = int(state[k.END])
         row, cells = self._forming.close()
@@ -285,14 +300,26 @@ class BarBuilder:
             self._closed.popitem(last=False)
 
     def _is_complete(self, row: Array) -> bool:
-        return not any(gap.start_ns < self._end(row) and gap.end_ns > row[k.START] for gap in self._gaps)
+        # a gap ends at the trade after it; where trades make bars, that trade's bar is the one that should have begun earlier
+        start, end = int(row[k.START]) - (not self.timeframe.is_time), self._end(row)
+        return not any(gap.start_ns < end and gap.end_ns > start for gap in self._gaps)
 
-    def _reissue(self, key: tuple[int, int], held: _Closed) -> Bar:
-        held.complete, held.revision = False, held.revision + 1
+    def _reissue(self, held: _Closed, complete: bool) -> Bar:
+        held.complete, held.revision = complete, held.revision + 1
         return self._bar(held.row, held.revision)
 
+    def _due(self, row: Array) -> int:
+        """When the clock closes a bar: at its end, or where trading ends. Stragglers that still belong to it make it a revision."""
+        assert self._grid is not None
+        close_ns = self._grid.close_of(int(row[k.SESSION]))
+        return int(row[k.END] if self.timeframe.is_intraday or close_ns <= row[k.START] else close_ns)
+
     def _end(self, row: Array) -> int:
-        return int(row[k.END] if self.timeframe.is_time else row[k.LAST] + 1)
+        assert self._grid is not None
+        if self.timeframe.is_intraday:
+            return int(row[k.END])
+        after_last = int(row[k.LAST]) + 1
+        return max(after_last, self._grid.close_of(int(row[k.SESSION]))) if self.timeframe.is_time else after_last
 
     def _key(self, row: Array) -> tuple[int, int]:
         return (int(row[k.START]), 0) if self.timeframe.is_time else (int(row[k.SESSION]), int(row[k.BAR_NO]))
@@ -306,7 +333,6 @@ class BarBuilder:
         assert self._grid is not None
         columns = bar_columns(self.contract, self._grid.session_of(row[k.SESSION : k.SESSION + 1]), row.reshape(1, -1))
         value: dict[str, Any] = {name: None if column[0] != column[0] else column[0].item() for name, column in columns.items()}
-        value["delta_source"] = SOURCES[value["delta_source"]]
+        value |= {"start_ns": int(row[k.START]), "end_ns": self._end(row), "delta_source": SOURCES[value["delta_source"]]}
         bar_no = 0 if self.timeframe.is_time else int(row[k.BAR_NO])
-        span = {"start_ns": int(row[k.START]), "end_ns": self._end(row)}
-        return Bar(self.contract, self.timeframe, **span, **value, complete=self._is_complete(row), revision=revision, bar_no=bar_no)
+        return Bar(self.contract, self.timeframe, **value, complete=self._is_complete(row), revision=revision, bar_no=bar_no)

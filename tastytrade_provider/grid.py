@@ -28,13 +28,21 @@ class Grid:
         opens, closes, label = self.table.open_ns, self.table.close_ns, self.table.label
         if self.kind == k.BY_SESSION:
             first = np.flatnonzero(np.diff(_period(label, timeframe), prepend=-1))
-            opens, closes, label = opens[first], opens[np.append(first[1:], len(opens) - 1)], label[first]
-        self.opens, self.closes, self.label = opens, closes, label
+            opens, closes, label = opens[first], closes[np.append(first[1:], len(opens)) - 1], label[first]
+        self.opens: Int64 = opens
+        """Begins of sessions, or of day, week or month bars."""
+        self.closes: Int64 = closes
+        """Where trading in them ends; a print between there and the next begin is a straggler."""
+        self.label: Int64 = label
         self.start_ns, self.end_ns = start_ns, end_ns + DAY_NS
 
     def covers(self, start_ns: int, end_ns: int) -> bool:
         """Whether trades of this stretch can be placed."""
         return self.start_ns <= start_ns and end_ns <= self.end_ns
+
+    def close_of(self, open_ns: int) -> int:
+        """Where trading ends in the session, or the day, week or month bar, given by its open."""
+        return int(self.closes[np.searchsorted(self.opens, open_ns)])
 
     def session_of(self, open_ns: Int64) -> Int64:
         """Label days of sessions given by their open."""

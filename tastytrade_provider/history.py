@@ -115,10 +115,11 @@ class BarHistory:
         columns = bar_columns(self.contract, self.label, self.rows)
         columns["session"] = columns["session"].astype("M8[ns]")
         frame = pd.DataFrame(columns, index=self._time())
-        frame["delta_source"] = pd.Categorical.from_codes(columns["delta_source"].tolist(), list(SOURCES))
+        frame["delta_source"] = pd.Categorical.from_codes(columns["delta_source"].astype(np.int8), pd.Index(SOURCES))
         frame["complete"], frame["revision"] = True, 0
         if not self.timeframe.is_time:
             frame["bar_no"] = self.rows[:, k.BAR_NO]
+        frame.attrs |= {"symbol": self.contract.symbol, "tick_size": self.contract.tick_size, "calendar": self.contract.calendar}
         return frame
 
     def cvd(self) -> Array:

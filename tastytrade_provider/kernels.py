@@ -91,7 +91,7 @@ def run(
                 or (kind == BY_RANGE and max(s[HIGH], ticks[i]) - min(s[LOW], ticks[i]) > size)
             )
             if full:
-                if n_bars >= len(bars) or n_cells + s[HIGH] - s[LOW] + 1 > len(out_cells):
+                if n_bars >= len(bars) or n_cells + min(s[HIGH] - s[LOW] + 1, len(cells) // 3) > len(out_cells):
                     return i, spent, n_bars, n_cells, WANTS_ROOM
                 n_cells = _close(s, cells, bars, n_bars, out_cells, n_cells)
                 n_bars += 1
@@ -167,7 +167,7 @@ def run(
                 s[UNKNOWN + side[k]] += amount
                 s[NOTIONAL] += ticks[k] * amount
                 if side[k] != 0:
-                    s[BY_EXCHANGE + source[k]] += amount
+                    s[BY_EXCHANGE + (source[k] if source[k] < 3 else 0)] += amount
                 delta += side[k] * amount
                 s[MIN_DELTA], s[MAX_DELTA] = min(s[MIN_DELTA], delta), max(s[MAX_DELTA], delta)
             s[TRADES] += j - i - (1 if spent > 0 else 0)

@@ -19,6 +19,7 @@ FIELDS: dict[str, Any] = {
     "side_source": np.int8,
 }
 
+_PIECE = 8_192  # rows merged at a time: a merge costs a Python object per value, and most pieces of a large batch need none
 _TO_KERNEL = ("time_ns", "ticks", "lots", "side", "side_source")
 
 
@@ -44,6 +45,7 @@ class Ledger:
         self._columns: dict[str, Array] = {name: np.empty(1024, kind) for name, kind in FIELDS.items()}
         self._n = 0
         self._floor_ns = np.iinfo(np.int64).min
+        self._highest = -1
 
     def __len__(self) -> int:
         return self._n
@@ -60,7 +62,11 @@ class Ledger:
         if (in_order or self._is_in_order(batch)) and self._follows(batch):
             self._append({name: batch.columns[name] for name in FIELDS})
             return self._n - len(batch)
-        return self._merge(batch)
+        if len(batch) <= _PIECE:
+            return self._merge(batch)
+        if not batch.action.any():
+            batch = batch[np.lexsort((batch.index, batch.time_ns))]
+        return min(self.add(batch[i : i + _PIECE]) for i in range(0, len(batch), _PIECE))
 
     def drop(self, rows: int, before_ns: int) -> int:
         """Forget the first rows, all from before a time; later arrivals from there count as too late. Returns how many rows went."""
@@ -86,9 +92,13 @@ class Ledger:
             return False
         if self._n == 0:
             return True
-        return bool(time >= self._columns["time_ns"][self._n - 1] and (index < 0 or index > self._columns["index"][self._n - 1]))
+        last_time = self._columns["time_ns"][self._n - 1]
+        if index < 0:
+            return bool(time > last_time or (time == last_time and self._columns["index"][self._n - 1] < 0))
+        return bool(time >= last_time and index > self._highest)
 
     def _append(self, columns: dict[str, Array]) -> None:
+        self._highest = max(self._highest, int(columns["index"].max()))
         n = self._n + len(columns["index"])
         for name, column in columns.items():
             held = self._columns[name]
@@ -127,7 +137,7 @@ class Ledger:
             else:
                 self.stats.corrections += 1
                 if held is None:
-                    added[index] = row
+                    added[index] = row | {"time_ns": added[index]["time_ns"]}
                 else:
                     for name in ("ticks", "lots", "side", "side_source"):
                         self._columns[name][held] = row[name]
@@ -140,12 +150,14 @@ class Ledger:
             self._n = len(keep)
         fresh = [*added.values(), *anonymous]
         if fresh:
+            place_ns = min(row["time_ns"] for row in fresh)
+            start = int(np.searchsorted(self.time_ns, place_ns))  # nothing before it moves
             self._append({name: np.array([row[name] for row in fresh], kind) for name, kind in FIELDS.items()})
-            order = self._order()
-            moved = np.flatnonzero(order != np.arange(self._n))
-            first = min(first, int(moved[0]) if len(moved) else self._n - len(fresh))
+            order = np.lexsort((self.index[start:], self.time_ns[start:]))  # by time, then index, then arrival (lexsort is stable)
+            moved = np.flatnonzero(order != np.arange(len(order)))
+            first = min(first, start + int(moved[0]) if len(moved) else self._n - len(fresh))
             for name in FIELDS:
-                self._columns[name][: self._n] = self._columns[name][: self._n][order]
+                self._columns[name][start : self._n] = self._columns[name][start : self._n][order]
         return first
 
     def _places(self, wanted: Int64) -> dict[int, int]:
@@ -159,10 +171,6 @@ class Ledger:
         if self._n == 0:
             return {}
         return {index: row for index, row in zip(wanted.tolist(), rows.tolist(), strict=True) if index >= 0 and held[row] == index}
-
-    def _order(self) -> Int64:
-        """Rows by time, then index, then arrival (lexsort is stable)."""
-        return np.lexsort((self.index, self.time_ns))
 
 
 class SeenIndices:
@@ -198,7 +206,7 @@ class SeenIndices:
         self._held[self._n : n] = index
         self._n = n
         if late:
-            self._held[:n].sort()
+            self._held[:n].sort(kind="stable")  # nearly sorted already, which this kind makes use of
 
     def forget_below(self, index: int) -> None:
         """Bound the memory: indices below this one are no longer known."""

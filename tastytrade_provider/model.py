@@ -145,7 +145,7 @@ def _whole(value: Any, ratio: tuple[int, int]) -> Any:
 
 
 _UNIT_NS = {"s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
-_TIMEFRAME = re.compile(r"([1-9]\d{0,8})(mo|[smhdwtvr])")
+_TIMEFRAME = re.compile(r"([1-9][0-9]{0,8})(mo|[smhdwtvr])")
 
 
 @dataclass(frozen=True)
@@ -211,6 +211,7 @@ COLUMNS: Mapping[str, Any] = {
 }
 """The columns of a TradeBatch and their types."""
 
+_RANGES = {"side": (-1, 1), "side_source": (0, 3), "action": (0, 2)}
 _DEFAULTS = {"received_ns": 0, "index": -1, "bid": np.nan, "ask": np.nan, "side": 0, "action": 0, "flags": int(TradeFlag.VALID_TICK)}
 
 
@@ -236,7 +237,7 @@ class TradeBatch:
     """The trades of one or more messages read in one go, as numpy columns (`COLUMNS`), all of one contract and one length.
 
     `time_ns`, `price` and `size` are needed; what else is missing is filled in: ticks and lots from price and size, side UNKNOWN, index -1.
-    Each column is an attribute: `batch.side`. Columns are shared, not copied: treat them as read-only.
+    Each column is an attribute: `batch.side`. Columns are shared, not copied: treat them as read-only. MissingColumns or UsageError where they do not fit.
 
     >>> es = Contract("ES", "/ESZ6", tick_size=0.25)
     >>> batch = TradeBatch(es, {"time_ns": [1, 2], "price": [6000.0, 6000.25], "size": [2.0, 1.0], "side": [1, -1]})
@@ -262,7 +263,14 @@ class TradeBatch:
 
     def __init__(self, contract: Contract, columns: Mapping[str, Any]) -> None:
         self.contract = contract
-        self.columns: Mapping[str, Array] = columns if len(columns) == len(COLUMNS) else _filled(contract, columns)
+        self.columns: Mapping[str, Array] = _filled(contract, columns)
+
+    @classmethod
+    def of(cls, contract: Contract, columns: Mapping[str, Array]) -> TradeBatch:
+        """A batch of columns known to be right: all of `COLUMNS`, of their types and one length. Nothing is looked at, which is what makes it fast."""
+        batch = cls.__new__(cls)
+        batch.contract, batch.columns = contract, columns
+        return batch
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -283,7 +291,7 @@ class TradeBatch:
         return f"<TradeBatch {self.contract.symbol} {len(self)} trades>"
 
     def __getitem__(self, rows: slice | Array) -> TradeBatch:
-        return TradeBatch(self.contract, {name: column[rows] for name, column in self.columns.items()})
+        return TradeBatch.of(self.contract, {name: column[rows] for name, column in self.columns.items()})
 
     def __iter__(self) -> Iterator[Trade]:
         c = {name: column.tolist() for name, column in self.columns.items()}
@@ -305,12 +313,12 @@ class TradeBatch:
 
     def replace(self, **columns: Array) -> TradeBatch:
         """The same batch with some columns exchanged."""
-        return TradeBatch(self.contract, {**self.columns, **columns})
+        return TradeBatch.of(self.contract, {**self.columns, **columns})
 
     @classmethod
     def concat(cls, batches: list[TradeBatch]) -> TradeBatch:
         """Several batches of one contract as one, in the order given."""
-        return cls(batches[0].contract, {name: np.concatenate([b.columns[name] for b in batches]) for name in COLUMNS})
+        return cls.of(batches[0].contract, {name: np.concatenate([b.columns[name] for b in batches]) for name in COLUMNS})
 
     def to_dataframe(self) -> pd.DataFrame:
         """A frame with index `time` (datetime64[ns, UTC]) and the columns of the batch."""
@@ -323,24 +331,45 @@ class TradeBatch:
     def from_dataframe(cls, df: pd.DataFrame, contract: Contract) -> TradeBatch:
         """Read a frame of trades: time (index or column `time`, aware), price and size are needed, the other columns optional.
 
-        `side` may be 1/0/-1 or BUY/SELL/UNDEFINED/UNKNOWN text. Raises MissingColumns or UsageError naming what offended.
+        `side` may be 1/0/-1 or BUY/SELL/UNDEFINED/UNKNOWN text; missing is UNKNOWN. Raises MissingColumns or UsageError naming what offended.
         """
         import pandas as pd
 
         missing = [name for name in ("price", "size") if name not in df.columns]
+        if "time" not in df.columns and not isinstance(df.index, pd.DatetimeIndex):
+            missing.insert(0, "time")
         if missing:
-            raise MissingColumns(f"a frame of trades needs price and size; {', '.join(missing)} missing among {list(df.columns)}")
-        time = pd.DatetimeIndex(df["time"]) if "time" in df.columns else df.index
-        if not isinstance(time, pd.DatetimeIndex) or time.tz is None:
-            raise UsageError("a frame of trades needs aware times, in its index or in a column 'time'")
-        columns = {name: df[name].to_numpy() for name in COLUMNS if name in df.columns}
-        if "side" in columns and columns["side"].dtype.kind not in "iuf":
-            words = {"BUY": 1, "SELL": -1, "UNDEFINED": 0, "UNKNOWN": 0}
-            strange = sorted({str(word) for word in columns["side"]} - words.keys())
-            if strange:
-                raise UsageError(f"side {strange[0]!r} is none of {', '.join(words)}")
-            columns["side"] = np.array([words[str(word)] for word in columns["side"]], np.int8)
+            raise MissingColumns(f"a frame of trades needs time, price and size; {', '.join(missing)} missing among {list(df.columns)}")
+        try:
+            time = pd.DatetimeIndex(df["time"]) if "time" in df.columns else df.index
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"column 'time' of a frame of trades is no time: {str(error)[:120]}") from None
+        if not isinstance(time, pd.DatetimeIndex) or time.tz is None or time.hasnans:
+            raise UsageError("a frame of trades needs aware times in every row, in its index or in a column 'time'")
+        columns = {name: df[name].to_numpy() for name in COLUMNS if name in df.columns and name != "time_ns"}
+        if "side" in columns:
+            side = df["side"].astype(object).where(df["side"].notna(), "UNKNOWN")
+            words: dict[Any, int] = {"BUY": 1, "SELL": -1, "UNDEFINED": 0, "UNKNOWN": 0}
+            codes = side.map(words | {1: 1, 0: 0, -1: -1})
+            if codes.isna().any():
+                raise UsageError(f"side {side[codes.isna()].iloc[0]!r} is none of 1, 0, -1, {', '.join(words)}")
+            columns["side"] = codes.to_numpy(np.int8)
         return cls(contract, {"time_ns": time.tz_convert("UTC").as_unit("ns").asi8, **columns})
+
+
+def _column(name: str, values: Any) -> Array:
+    """One column in its type, shared where it has it already. A value that the type cannot hold is refused, never rounded or wrapped."""
+    kind = np.dtype(COLUMNS[name])
+    try:
+        given = np.asarray(values)
+        with np.errstate(invalid="ignore"):
+            column = given.astype(kind, copy=False)
+        same = column is given or kind.kind == "f" or bool((column == given).all())
+    except (ValueError, TypeError, OverflowError) as error:
+        raise UsageError(f"{name} of a TradeBatch is not readable as {kind}: {str(error)[:120]}") from None
+    if column.ndim != 1 or not same:
+        raise UsageError(f"{name} of a TradeBatch must be one column of {kind}; {str(values)[:120]} is not")
+    return column
 
 
 def _filled(contract: Contract, given: Mapping[str, Any]) -> dict[str, Array]:
@@ -349,9 +378,12 @@ def _filled(contract: Contract, given: Mapping[str, Any]) -> dict[str, Array]:
     if strange or missing:
         raise MissingColumns(f"a TradeBatch needs time_ns, price, size and takes {', '.join(COLUMNS)}; missing {missing}, unknown {strange}")
     n = len(given["time_ns"])
-    columns = {name: np.array(given[name], COLUMNS[name]) for name in given}
+    columns = {name: _column(name, given[name]) for name in given}
     if any(len(column) != n for column in columns.values()):
         raise UsageError(f"columns of a TradeBatch differ in length: { {name: len(column) for name, column in columns.items()} }")
+    for name, (least, most) in _RANGES.items():
+        if n and name in columns and not (least <= columns[name].min() and columns[name].max() <= most):
+            raise UsageError(f"{name} of a TradeBatch goes from {columns[name].min()} to {columns[name].max()}; it must be from {least} to {most}")
     for name, value in _DEFAULTS.items():
         if name not in columns:
             columns[name] = np.full(n, value, COLUMNS[name])
@@ -366,12 +398,14 @@ def _filled(contract: Contract, given: Mapping[str, Any]) -> dict[str, Array]:
             bad = ~(np.abs(steps) < limit)
             if bad.any():
                 at = int(bad.argmax())
-                raise UsageError(f"{source} {columns[source][at]!r} in row {at} is no finite number of steps of {contract.symbol}")
+                raise UsageError(f"{source} {columns[source][at].item()!r} in row {at} is no finite number of steps of {contract.symbol}")
             columns[name] = np.rint(steps).astype(COLUMNS[name])
             off |= np.where(np.abs(steps - columns[name]) > OFF_STEP_TOLERANCE, np.uint16(flag), np.uint16(0))
     columns["flags"] = columns["flags"] | off
     if "side_source" not in columns:
         columns["side_source"] = np.where(columns["side"] != 0, SideSource.EXCHANGE, SideSource.NONE).astype(np.int8)
+    elif ((columns["side"] == 0) != (columns["side_source"] == SideSource.NONE)).any():
+        raise UsageError("side_source of a TradeBatch must be NONE where side is UNKNOWN, and only there")
     return {name: columns[name] for name in COLUMNS}
 
 

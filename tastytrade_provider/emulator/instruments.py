@@ -165,7 +165,7 @@ def listed(root: str, day: dt.date) -> Iterator[Contract]:
 def front_month(root: str, day: dt.date) -> Contract:
     """The contract that trades most on `day`: the nearest one that is not about to expire.
 
-    >>> front_month("ES", __import__("datetime").date(2026, 3, 9)).symbol
+    >>> front_month("ES", dt.date(2026, 3, 13)).symbol
     '/ESM6'
     """
     return next(listed(root, day + dt.timedelta(days=PRODUCTS[root].roll_days if root in PRODUCTS else 0)))
@@ -174,7 +174,7 @@ def front_month(root: str, day: dt.date) -> Contract:
 def contract_named(symbol: str, day: dt.date) -> Contract:
     """The contract that `symbol` meant on `day`: 'ESH4', '/ESH4', '/ESH24:XCME'. Raises UnknownContract or UsageError.
 
-    >>> contract_named("esh4", __import__("datetime").date(2023, 12, 25)).streamer_symbol
+    >>> contract_named("esh4", dt.date(2023, 12, 25)).streamer_symbol
     '/ESH24:XCME'
     """
     match = _SYMBOL.fullmatch(symbol)

@@ -92,7 +92,7 @@ def load_tape(
     """Read a tape: CSV, CSV.gz or Parquet with a header.
 
     Columns: `time_ns` or `ts_event_ns` (UTC nanoseconds) or `exch_ms` (milliseconds); `price size`; optional `side` (BUY, SELL, UNDEFINED)
-    `bid ask bidsz asksz`; `kind` T or Q where quotes are rows of their own: then a print carries the last quote at or before its exchange
+    `bid ask bidsz asksz`; `kind` T or Q where quotes are rows of their own: then a print carries the last quote from before its exchange
     time. `type` (NEW, CORRECTION, CANCEL) with `index`, which names the print that a later row is about.
 
     symbol     'ESH4', '/ESH24:XCME', a root ('ES': its front month on that day) or anything else, which then is no future.

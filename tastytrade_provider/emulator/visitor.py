@@ -18,7 +18,9 @@ REALTIME = "/realtime"
 HIGH_WATER = 256 * 1024
 """Bytes waiting to be written above which a source that can wait does."""
 _CHUNK = 65_536
-_NORMAL, _POLICY = 1000, 1008
+MAX_MESSAGE = 1024 * 1024
+"""Characters of a client's message, or bytes of a request's body, beyond which it is refused."""
+_NORMAL, _POLICY, _TOO_BIG = 1000, 1008, 1009
 
 
 class Visitor:
@@ -48,7 +50,7 @@ class Visitor:
         """Serve until either end closes."""
         try:
             await self._http()
-        except (ConnectionError, TimeoutError, RemoteProtocolError) as gone:
+        except (ConnectionError, TimeoutError) as gone:
             self.closed_because = self.closed_because or f"connection lost: {gone}"
         finally:
             if self.feed is not None:
@@ -103,12 +105,18 @@ class Visitor:
                     await self._dxlink(request, http.trailing_data[0])
                     return
                 body = b""
-                while isinstance(part := await self._event(http), h11.Data):
+                while isinstance(part := await self._event(http), h11.Data) and len(body) <= MAX_MESSAGE:
                     body += bytes(part.data)
+                if not isinstance(part, h11.EndOfMessage):
+                    self._respond(http, error(413, "too_large", f"a body of more than {MAX_MESSAGE} bytes"))
+                    return
                 self._respond(http, self._answer(Request(request.method.decode(), target, headers, body)))
                 if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
                     return
                 http.start_next_cycle()
+        except RemoteProtocolError as violation:
+            if self._websocket is None:
+                self._respond(http, error(400, "bad_request", str(violation)))
         except h11.RemoteProtocolError as violation:
             if http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
                 self._respond(http, error(violation.error_status_hint, "bad_request", str(violation)))
@@ -147,6 +155,9 @@ class Visitor:
                     self._writer.write(websocket.send(event.response()))
                 elif isinstance(event, TextMessage):
                     text += event.data
+                    if len(text) > MAX_MESSAGE:
+                        self.close(_TOO_BIG, "message too big")
+                        return
                     if event.message_finished:
                         self.feed.receive(text)
                         text = ""

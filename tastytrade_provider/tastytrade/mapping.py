@@ -187,7 +187,7 @@ class TradeDecoder:
                     "price": real[0, :m], "size": real[1, :m], "bid": real[2, :m], "ask": real[3, :m],
                     "side": small[0, :m], "side_source": small[1, :m], "action": small[2, :m], "flags": flags[:m],
                 }  # fmt: skip
-                batches.append(TradeBatch(contract, columns))
+                batches.append(TradeBatch.of(contract, columns))
         return batches
 
     def _layout(self, fields_of: Callable[[str], Sequence[str]]) -> tuple[Layout | None, tuple[str, ...]]:

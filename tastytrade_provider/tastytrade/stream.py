@@ -7,6 +7,7 @@ decoded together, and nothing is scheduled per message.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 
@@ -19,6 +20,7 @@ from ..errors import ConnectionLost, ProtocolViolation, RequestTimeout
 
 OnData = Callable[[int, Sequence[FeedData], Sequence[int]], None]
 _TICK_S = 1.0
+_log = logging.getLogger(__name__)
 _MAX_FRAME = 64 << 20  # a snapshot may be large; beyond this it is no feed
 
 
@@ -33,7 +35,6 @@ class Stream(WSListener):
     def __init__(self, on_data: OnData, on_event: Callable[[Event], None]) -> None:
         self.protocol = Connection("client")
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.received_s = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self._on_data, self._on_event = on_data, on_event
         self._transport: WSTransport | None = None
@@ -116,31 +117,42 @@ class Stream(WSListener):
     def _drain(self) -> None:
         frames, times = self._frames, self._times
         self._frames, self._times = [], []
-        self.received_s = time.monotonic()
+        try:
+            self._take(frames, times)
+            self.flush()
+        except ProtocolViolation as violation:
+            self.close(f"protocol violation: {violation}")
+        except Exception as error:  # nobody awaits this callback: a fault of ours must end the connection, or trades would just stop coming
+            _log.exception("reading the feed failed")
+            self.close(f"reading the feed failed: {type(error).__name__}: {error}")
+
+    def _take(self, frames: Sequence[bytes], times: Sequence[int]) -> None:
+        """Through the protocol, in order; data messages of one channel that follow each other are handed over together."""
         messages: list[FeedData] = []
         stamps: list[int] = []
-        receive = self.protocol.receive
+
+        def hand_over() -> None:
+            nonlocal messages, stamps
+            if messages:
+                ready, messages, seen, stamps = messages, [], stamps, []
+                self._on_data(ready[0].channel, ready, seen)
+
         for payload, stamp in zip(frames, times, strict=True):
             try:
-                events = receive(payload)
-            except ProtocolViolation as violation:
-                self.close(f"protocol violation: {violation}")
-                return
+                events = self.protocol.receive(payload)
+            except ProtocolViolation:
+                hand_over()
+                raise
             for event in events:
                 if type(event) is FeedData:
-                    if messages and messages[-1].channel != event.channel:
-                        self._on_data(messages[-1].channel, messages, stamps)
-                        messages, stamps = [], []
+                    if messages and messages[0].channel != event.channel:
+                        hand_over()
                     messages.append(event)
                     stamps.append(stamp)
                 else:
-                    if messages:
-                        self._on_data(messages[-1].channel, messages, stamps)
-                        messages, stamps = [], []
+                    hand_over()
                     self._on_event(event)
-        if messages:
-            self._on_data(messages[-1].channel, messages, stamps)
-        self.flush()
+        hand_over()
 
     def _tick(self) -> None:
         """Tell the protocol the time: keepalives go out, silence is noticed."""

@@ -14,11 +14,11 @@ import pytest
 from tastytrade_provider.bars import build_bars
 from tastytrade_provider.errors import UsageError
 from tastytrade_provider.indicators import IndicatorManager, LiveSet, Update
+from tastytrade_provider.indicators.live import KEPT
 from tastytrade_provider.model import Action, Contract, Gap, Roll, TradeBatch
 from tests.checks.builders import ES, MINUTE_NS, a_batch, opening, random_trades
 
 NAMES: Mapping[str, Any] = {"volume_delta": {}, "cvd": {}, "delta_divergence": {"left": 2, "right": 2, "min_gap": 1}}
-FAR = 2**62
 
 
 def a_set(timeframe: str = "1m", names: Mapping[str, Any] = NAMES, faults: list[str] | None = None) -> LiveSet:
@@ -246,9 +246,14 @@ def test_a_fault_in_a_preview_costs_only_that_preview() -> None:
     assert heard == ["picky"]
 
 
-def test_memory_is_bounded_and_a_change_too_old_to_redo_is_counted() -> None:
-    live = a_set("1m", {"cvd": {}})
-    n = 2_600  # minutes: two sessions, so what the builder keeps reaches back further than what the set holds
-    live.add(a_batch(time_ns=opening() + np.arange(n) * MINUTE_NS, side=1))
-    assert len(live._held) <= 2_064
-    assert len(live._marks) <= 34
+def test_what_is_held_is_bounded_and_a_change_too_old_to_redo_is_counted() -> None:
+    live = a_set("10s", {"cvd": {}})
+    n = 2_500  # bars of ten seconds: seven hours of one session, more than is held
+    live.add(a_batch(time_ns=opening() + np.arange(n) * 10 * 10**9, side=1))
+    assert KEPT <= len(live._held) < KEPT + 64
+    assert len(live._marks) <= 33
+    kept = live.values["cvd"]
+    (update,) = live.add(a_batch(time_ns=[opening() + 1], size=3.0, side=-1))
+    assert (update.bar.start_ns, update.bar.revision, live.unrepaired) == (opening(), 1, 1)
+    assert math.isnan(update.values["cvd"])
+    assert live.values["cvd"] == kept

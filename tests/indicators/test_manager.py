@@ -87,7 +87,7 @@ def test_what_cannot_be_an_indicator_is_refused() -> None:
     with pytest.raises(UsageError, match="no name of its own"):
         manager.register(len)
     manager.register("length", dict)
-    with pytest.raises(UsageError, match="made a dict, which lacks outputs, run, preview, reset"):
+    with pytest.raises(UsageError, match="made a dict, which lacks name, input, outputs, params, warmup, describe, run, preview, reset"):
         manager.create("length")
 
 
