@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from .errors import RequestTimeout
+from .errors import RequestTimeout, UsageError
 from .model import Bar, Contract, Gap, Quote, Roll, Summary, TradeBatch
 from .provider import Capabilities, DataProvider, ProviderStatus, Subscription, SubscriptionStats, Time
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 T = TypeVar("T")
+_SETTLE_S = 1.0
 
 
 def blocking(provider: DataProvider) -> BlockingProvider:
@@ -111,6 +112,7 @@ class BlockingProvider:
             return
         try:
             self._run(self._provider.disconnect())
+            self._run(_settled())
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
@@ -173,12 +175,25 @@ class BlockingProvider:
         return BlockingSubscription(self, self._run(_call(make, *args, **kwargs)))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop.is_closed():
+            work.close()
+            raise UsageError(f"provider '{self.name}' was disconnected; blocking(provider) makes a new one of it")
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
         except BaseException:
             future.cancel()  # Ctrl-C while waiting: the request ends too
             raise
+
+
+async def _settled() -> None:
+    """Let whoever still waits in another thread get an answer before the loop stops: what ended by the disconnect, a cancellation otherwise."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        _, late = await asyncio.wait(others, timeout=_SETTLE_S)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
 
 async def _call(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:

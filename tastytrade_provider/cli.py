@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,20 @@ _TIMEFRAME = click.option("--timeframe", default=None, help="Bar length: 5s 1m 1
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program instead of a table.")
 
 
-class _Speed(click.ParamType):
+class _Group(click.Group):
+    """Ends quietly, with 0, where whoever read the output has gone (`| head`); click and rich would end with 1, as if a check had failed."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (BrokenPipeError, SystemExit) as ended:
+            if not isinstance(ended, BrokenPipeError) and not isinstance(ended.__context__, BrokenPipeError):
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes at its end
+            return 0
+
+
+class _Speed(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic from click 8.2 on
     name = "N|max"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
@@ -46,7 +60,7 @@ def _tape_options(command: Any) -> Any:
     return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="tastytrade-provider")
 def cli() -> None:
     """Futures order flow from TastyTrade: volume delta, CVD, divergence and footprint, with the exchange's own aggressor side.
@@ -119,17 +133,19 @@ def main() -> None:
     """Run a command. Exit codes: 0, 1 (a check failed), 2 (usage, configuration or feed), with one clear line and no traceback."""
     try:
         code = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         code = 130
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         code = 2
-    except MarketDataError as error:
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "tastytrade-provider"
+        click.echo(f"error: {error.format_message().rstrip('.')}; see {command} --help", err=True)
+        code = 2
+    except click.ClickException as error:
+        click.echo(f"error: {error.format_message()}", err=True)
+        code = 2
+    except (MarketDataError, OSError) as error:  # OSError: a file that cannot be written, a port that is taken
         click.echo(f"error: {error}", err=True)
         code = 2
-    except KeyboardInterrupt:
-        code = 130
-    except BrokenPipeError:
-        code = 0
-        sys.stderr.close()  # whoever read us has gone; nothing more to tell them
     sys.exit(code if isinstance(code, int) else 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 
 from .emulator import CLIENT_SECRET, REFRESH_TOKEN, Emulator, load_tape
 from .emulator.source import Source
+from .errors import ConnectionLost
 from .sessions import is_open, session_at
 from .settings import Settings, TastytradeSettings
 from .tastytrade.auth import Account
@@ -59,19 +61,29 @@ class DemoProvider(TastyTradeProvider):
     def __init__(self, source: Source, *, speed: float | Literal["max"] = 1.0, infer_sides: bool = False) -> None:
         super().__init__(TastytradeSettings(), wait=not source.is_endless)
         self.source = source
-        self.emulator = Emulator(source, speed=speed, withhold_sides=infer_sides, start_on=("TimeAndSale",))
+        self._make = partial(Emulator, source, speed=speed, withhold_sides=infer_sides, start_on=("TimeAndSale",))
+        self.emulator = self._make()
         self._ending: asyncio.Task[None] | None = None
+        self._was_played = self._is_at_end = False
 
     async def connect(self) -> None:
-        """Open the exchange, log in, open the stream."""
+        """Open the exchange, log in, open the stream. After a `disconnect` the exchange, and with it a tape, begins anew."""
         if self._runner is not None:
             return
+        if self._was_played:
+            self.emulator = self._make()
+            self._lines.clear()
+        self._was_played, self._is_at_end = True, False
         await self.emulator.start()
         self._settings = TastytradeSettings(
             client_secret=SecretStr(CLIENT_SECRET), refresh_token=SecretStr(REFRESH_TOKEN), api_url=self.emulator.api_url
         )
         self._account = Account(self._settings)
-        await super().connect()
+        try:
+            await super().connect()
+        except BaseException:
+            await self.emulator.stop()
+            raise
         if not self.source.is_endless:
             self._ending = asyncio.create_task(self._close_exchange(), name="end of tape")
 
@@ -86,13 +98,17 @@ class DemoProvider(TastyTradeProvider):
         await self.emulator.stop()
 
     async def _close_exchange(self) -> None:
-        await self.emulator.wait_finished()
-        await self.emulator.stop()
+        try:
+            await self.emulator.wait_finished()
+            self._is_at_end = True
+        finally:
+            for visitor in self.emulator.visitors:
+                visitor.close(1000, "end of tape")  # after its last trade, which still goes out
 
     async def _run(self, stream: Stream) -> None:
         if self.source.is_endless:
             await super()._run(stream)
         else:
-            await stream.closed  # the exchange closes after its last trade: the tape is at its end
+            reason = await stream.closed
             self._enter("closed")
-            self._end_all(None)
+            self._end_all(None if self._is_at_end else ConnectionLost(f"the tape broke off: {reason}"))

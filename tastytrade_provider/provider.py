@@ -121,7 +121,7 @@ class Subscription(Generic[T]):
         """Wait until the feed has accepted the subscription; raises what it refused it with."""
         if self.error is not None:
             raise self.error
-        if not self._granted:
+        if not (self._granted or self._ended):
             self._ready = self._ready or asyncio.get_running_loop().create_future()
             await asyncio.shield(self._ready)
 
@@ -142,9 +142,10 @@ class Subscription(Generic[T]):
 
     def cancel(self) -> None:
         """End the subscription; what waits is discarded."""
+        self._items.clear()
+        self._missed = None
+        self.stats.waiting = 0
         if not self._ended:
-            self._items.clear()
-            self.stats.waiting = 0
             self.end()
             if self._on_cancel:
                 self._on_cancel(self)
@@ -161,7 +162,9 @@ class Subscription(Generic[T]):
                 raise StopAsyncIteration
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
-        return self._take()
+        item = self._take()
+        self._count(item)
+        return item
 
     async def __aenter__(self) -> Self:
         await self.ready()
@@ -192,33 +195,42 @@ class Subscription(Generic[T]):
         """Hand an item over, or count it as dropped."""
         if self._ended:
             return
-        if not self._wait and self.stats.waiting >= self.capacity and not isinstance(item, Gap):
+        if not self._wait and self.stats.waiting >= self.capacity and not isinstance(item, Gap | Roll):
             self._drop(item)
             return
-        if self._missed is not None:
-            gap, self._missed = self._missed, None
-            self._enqueue(gap)
+        self._tell_missed()
         self._enqueue(item)
 
     def end(self, error: Exception | None = None) -> None:
         """Nothing more comes; the consumer reads what waits, then meets `error` or the end."""
+        if self._ended:
+            return
+        self._tell_missed()
         self._ended, self.error = True, error
-        if self._missed is not None:
-            self._items.append(self._missed)
-            self._missed = None
         if self._ready is not None and not self._ready.done():
             if error is not None:
                 self._ready.set_exception(error)
+                self._ready.exception()  # seen: whoever still waits gets it, and nobody need
             else:
                 self._ready.set_result(None)
         if self._over is not None and not self._over.done():
             self._over.set_result(None)
         self._rouse()
 
+    def _tell_missed(self) -> None:
+        if self._missed is not None:
+            gap, self._missed = self._missed, None
+            self._enqueue(gap)
+
     def _enqueue(self, item: T | Gap) -> None:
+        if self._ended:  # by the callback, with the item before
+            return
         if self._callback is not None:
             self._call(item)  # type: ignore[arg-type]
             return
+        self._push(item)
+
+    def _push(self, item: T | Gap) -> None:
         self._items.append(item)
         self.stats.waiting += _weight(item)
         self._rouse()
@@ -226,7 +238,9 @@ class Subscription(Generic[T]):
     def _take(self) -> T:
         item = self._items.popleft()
         self.stats.waiting -= _weight(item)
-        self._count(item)
+        if not self._items and self._missed is not None:  # there is room again: the stretch is over
+            gap, self._missed = self._missed, None
+            self._push(gap)
         self._room()
         return item  # type: ignore[return-value]
 
@@ -249,6 +263,8 @@ class Subscription(Generic[T]):
 
     def _drop(self, item: T) -> None:
         if isinstance(item, TradeBatch):
+            if len(item) == 0:
+                return
             start, end = int(item.time_ns.min()), int(item.time_ns.max()) + 1
         else:
             start = int(getattr(item, "time_ns", 0) or getattr(item, "start_ns", 0))
@@ -347,9 +363,11 @@ def time_ns(value: datetime | str, name: str = "time") -> int:
     import pandas as pd
 
     try:
-        stamp = pd.Timestamp(value)
+        stamp = pd.Timestamp(value).as_unit("ns")
+        if pd.isna(stamp):
+            raise ValueError
     except (ValueError, TypeError):
         raise UsageError(f"{name} {value!r} is no time; an aware datetime or ISO text such as '2026-11-20T14:30:00Z' is accepted") from None
     if stamp.tz is None:
         raise UsageError(f"{name} {value!r} has no time zone; write e.g. '{stamp.isoformat()}Z' or pass an aware datetime")
-    return int(stamp.as_unit("ns").value)
+    return int(stamp.value)

@@ -12,7 +12,7 @@ import numpy as np
 
 from .bars import Footprint
 from .indicators import IndicatorManager, Update
-from .model import Bar, Contract, Gap, Roll, SideSource, TradeBatch
+from .model import Action, Bar, Contract, Gap, Roll, SideSource, TradeBatch
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,12 +41,7 @@ class Watched:
     def add(self, item: TradeBatch | Gap | Roll) -> None:
         """Enter a batch of trades, a gap or a roll."""
         if isinstance(item, TradeBatch):
-            self.trades += len(item)
-            self.last = float(item.price[-1])
-            self._sources += np.bincount(item.side_source, minlength=len(SideSource))
-            now = time.monotonic()
-            self._arrivals.append((now, len(item)))
-            self._clock = int(item.time_ns[-1]), now
+            self._count(item)
         elif isinstance(item, Gap):
             self.gaps.append(item)
         self._keep(self.live.add(item))
@@ -56,6 +51,18 @@ class Watched:
         if self._clock is not None:
             at_ns, seen = self._clock
             self._keep(self.live.advance(at_ns + int((time.monotonic() - seen) * speed * 1e9)))
+
+    def _count(self, batch: TradeBatch) -> None:
+        new, gone = batch.action == Action.NEW, batch.action == Action.CANCEL
+        n = int(new.sum())
+        self.trades += n - int(gone.sum())
+        for rows, sign in ((new, 1), (gone, -1)):
+            self._sources += sign * np.bincount(batch.side_source[rows], minlength=len(SideSource))
+        if n:
+            now = time.monotonic()
+            self.last = float(batch.price[new][-1])
+            self._arrivals.append((now, n))
+            self._clock = int(batch.time_ns[new][-1]), now
 
     @property
     def rate(self) -> float:
@@ -67,51 +74,55 @@ class Watched:
 
     @property
     def by_source(self) -> dict[str, int]:
-        """Trades by where their side came from."""
+        """Trades by where their side came from, those withdrawn since taken off."""
         return {source.name.lower(): int(self._sources[source]) for source in SideSource}
 
     def bars(self) -> list[Update]:
         """Every bar so far with its indicator values, oldest first, the forming one last."""
         forming = self.live.forming
-        return [self._updates[key] for key in sorted(self._updates)] + ([forming] if forming else [])
+        closed = [self._updates[key] for key in sorted(self._updates) if forming is None or key != _key(forming.bar)]
+        return closed + ([forming] if forming else [])
 
     def summary(self) -> dict[str, Any]:
-        """Totals over all bars, as `demo --json` prints them: volumes in contracts, prices in price units, NaN as None."""
-        updates = self.bars()
-        bars = [update.bar for update in updates if update.bar.open is not None]
-        if not bars:
-            return {"trades": 0, "volume": 0.0, "bars": [], "trades_by_source": self.by_source}
-        lots, size = self.contract.lots, self.contract.size
-        volume, buy, sell = (size(sum(lots(value) for value in column)) for column in _columns(bars))
+        """Totals over all bars, as `demo --json` prints them: volumes in contracts, prices in price units, NaN and what is not known yet as None."""
+        updates = [update for update in self.bars() if update.bar.open is not None]
+        bars, lots, size = [update.bar for update in updates], self.contract.lots, self.contract.size
+        volume, buy, sell = (sum(lots(value) for value in column) for column in _columns(bars))
         forming = self.live.forming
-        cells = [*self._cells.values()] + ([self.live.footprint(forming.bar)] if forming else [])
-        values = [update.values for update in updates if update.bar.open is not None]
+        cells = [self._cells[key] for key in (_key(bar) for bar in bars) if key in self._cells and not (forming and key == _key(forming.bar))]
+        cells += [self.live.footprint(forming.bar)] if forming else []
         return {
             "trades": sum(bar.trades or 0 for bar in bars),
-            "volume": volume,
-            "buy_volume": buy,
-            "sell_volume": sell,
-            "unknown_volume": size(lots(volume) - lots(buy) - lots(sell)),
-            "delta": size(lots(buy) - lots(sell)),
-            "cvd_high": size(lots(max(value["cvd_high"] for value in values))),
-            "cvd_low": size(lots(min(value["cvd_low"] for value in values))),
-            "poc": Footprint.merged(self.contract, cells).poc,
-            "open": bars[0].open,
-            "high": max(bar.high for bar in bars if bar.high is not None),
-            "low": min(bar.low for bar in bars if bar.low is not None),
-            "close": bars[-1].close,
+            "volume": size(volume),
+            "buy_volume": size(buy),
+            "sell_volume": size(sell),
+            "unknown_volume": size(volume - buy - sell),
+            "delta": size(buy - sell),
+            "cvd_high": size(max((lots(update.values["cvd_high"]) for update in updates), default=0)),
+            "cvd_low": size(min((lots(update.values["cvd_low"]) for update in updates), default=0)),
+            "poc": Footprint.merged(self.contract, cells).poc if cells else None,
+            "open": bars[0].open if bars else None,
+            "high": max((bar.high for bar in bars if bar.high is not None), default=None),
+            "low": min((bar.low for bar in bars if bar.low is not None), default=None),
+            "close": bars[-1].close if bars else None,
             "bars": [bar_record(update) for update in updates],
             "trades_by_source": self.by_source,
         }
 
     def _keep(self, updates: Iterable[Update]) -> None:
         for update in updates:
-            key = (update.bar.start_ns, update.bar.bar_no)
+            key = _key(update.bar)
             self._updates[key] = update
-            self._cells[key] = self.live.footprint(update.bar)
+            if update.bar.contract == self.live.contract:  # after a roll the old contract's cells are gone
+                self._cells[key] = self.live.footprint(update.bar)
             for name in _SIGNALS:
                 if update.values[name]:
                     self.signal = f"{name} {'bullish' if update.values[name] > 0 else 'bearish'}"
+
+
+def _key(bar: Bar) -> tuple[int, int]:
+    """A bar's place, which a repair does not change: its start, or its number in the session where trades make bars."""
+    return (bar.start_ns, 0) if bar.timeframe.is_time else (bar.session.toordinal(), bar.bar_no)
 
 
 def _columns(bars: list[Bar]) -> tuple[list[float], list[float], list[float]]:
@@ -148,7 +159,7 @@ def table(watched: Iterable[Watched], title: str, caption: str = "") -> Table:
     grid = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left", box=None, pad_edge=False, header_style="bold underline")
     left = ("contract", "sides from", "divergence")
     for name in ("contract", "last", "bar delta", "CVD", "high", "low", "sides from", "trades", "/s", "divergence"):
-        grid.add_column(name, justify="left" if name in left else "right", no_wrap=name not in left)
+        grid.add_column(name, justify="left" if name in left else "right", no_wrap=name != "divergence")
     for one in watched:
         forming, cvd = one.live.forming, one.live.cvd
         delta = forming.bar.delta if forming else None

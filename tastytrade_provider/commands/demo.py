@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import repeat
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 import orjson
@@ -39,19 +42,24 @@ def run(
     market = source(
         chosen, seed=settings.demo.seed if seed is None else seed, symbol=symbol, tick_size=tick_size, size_step=size_step, calendar=calendar
     )
-    provider = DemoProvider(market, speed=speed or settings.demo.speed, infer_sides=infer_sides)
-    asyncio.run(_demo(provider, timeframe or settings.timeframe, seconds, infer_sides, as_json))
+    pace = speed or settings.demo.speed
+    provider = DemoProvider(market, speed=pace, infer_sides=infer_sides)
+    clock_speed = pace if market.is_endless and pace != "max" else None
+    asyncio.run(_demo(provider, timeframe or settings.timeframe, seconds, clock_speed, infer_sides, as_json))
 
 
-async def _demo(provider: DemoProvider, timeframe: str, seconds: float | None, infer_sides: bool, json: bool) -> None:
+async def _demo(
+    provider: DemoProvider, timeframe: str, seconds: float | None, clock_speed: float | None, infer_sides: bool, json: bool
+) -> None:
     manager = IndicatorManager()
-    sides: dict[int, int] = {}
+    sides: dict[tuple[str, int], int] = {}
     async with provider:
         watched = [Watched(await provider.resolve(contract.symbol), timeframe, manager) for contract in provider.source.contracts]
 
         def note(item: TradeBatch | Gap | Roll) -> None:
             if isinstance(item, TradeBatch):
-                sides.update(zip(item.index.tolist(), item.side.tolist(), strict=True))
+                symbols = repeat(item.contract.streamer_symbol, len(item))
+                sides.update(zip(zip(symbols, item.index.tolist(), strict=True), item.side.tolist(), strict=True))
 
         subscriptions = []
         for one in watched:
@@ -61,27 +69,37 @@ async def _demo(provider: DemoProvider, timeframe: str, seconds: float | None, i
             if infer_sides:
                 provider.subscribe_trades(one.contract).on(note)
         title = f"{'made-up market' if provider.source.is_endless else 'tape'} on a loopback exchange, {timeframe} bars"
-        await show(watched, subscriptions, provider, title, seconds=seconds, quiet=json, advance=provider.source.is_endless)
+        await show(watched, subscriptions, provider, title, seconds=seconds, quiet=json, clock_speed=clock_speed)
         for text in getattr(provider.source, "assumed", ()):
             click.echo(f"note: {text}", err=True)
-    if json or infer_sides:
-        agreement = _agreement(provider.emulator.truth, sides) if infer_sides else None
-        if json:
-            as_json(watched, provider, single=not provider.source.is_endless, more={"agreement": agreement} if agreement else {})
-        elif agreement:
-            click.echo(f"inferred sides agree with the exchange's flag on {agreement['agreed']:,} of {agreement['compared']:,} trades")
+    agreements = _agreements(provider.emulator.truth, sides) if infer_sides else {}
+    by_symbol = {one.contract.symbol: agreements.get(one.contract.streamer_symbol, _Agreement()) for one in watched}
+    if json:
+        more = {symbol: {"agreement": asdict(agreement)} for symbol, agreement in by_symbol.items()} if infer_sides else {}
+        as_json(watched, provider, single=not provider.source.is_endless, more=more)
+    elif infer_sides:
+        for symbol, agreement in by_symbol.items():
+            click.echo(f"{symbol}: inferred sides agree with the exchange's flag on {agreement.agreed:,} of {agreement.compared:,} trades")
 
 
-def _agreement(truth: Path, sides: dict[int, int]) -> dict[str, int]:
+@dataclass(slots=True)
+class _Agreement:
     """How many inferred sides are those of the exchange, over the trades for which it gave one."""
+
+    compared: int = 0
+    agreed: int = 0
+
+
+def _agreements(truth: Path, sides: Mapping[tuple[str, int], int]) -> dict[str, _Agreement]:
+    """By streamer symbol, over the trades that were handed over."""
     flags = {"BUY": 1, "SELL": -1}
-    compared = agreed = 0
+    found: dict[str, _Agreement] = {}
     with truth.open("rb") as lines:
         for line in lines:
             trade = orjson.loads(line)
-            if trade["side"] in flags and trade["index"] in sides:
-                compared += 1
-                agreed += flags[trade["side"]] == sides[trade["index"]]
-    return {"compared": compared, "agreed": agreed}
-
-
+            key = trade["symbol"], trade["index"]
+            if trade["side"] in flags and trade["type"] == "NEW" and key in sides:
+                one = found.setdefault(trade["symbol"], _Agreement())
+                one.compared += 1
+                one.agreed += flags[trade["side"]] == sides[key]
+    return found

@@ -32,9 +32,9 @@ def run(
 
 
 async def _emulate(emulator: Emulator, port: int) -> None:
-    stop = asyncio.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):  # not loop.add_signal_handler, which Windows lacks
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     await emulator.start(port)
     try:
         addresses = {"api_url": emulator.api_url, "dxlink_url": emulator.dxlink_url, "tws_port": None, "truth": str(emulator.truth)}

@@ -25,26 +25,35 @@ async def show(
     *,
     seconds: float | None,
     quiet: bool,
-    advance: bool,
+    clock_speed: float | None,
 ) -> None:
-    """Draw until the subscriptions end, `seconds` are over, or the program is told to stop. An error that ended a subscription is raised."""
+    """Draw until the subscriptions end, `seconds` are over, or Ctrl-C. An error that ended a subscription is raised.
+
+    clock_speed  how fast the exchange's clock runs, where it closes bars without a trade; None: only trades do
+    """
     until = time.monotonic() + seconds if seconds else None
-    ended = asyncio.gather(*(_ended(subscription) for subscription in subscriptions))
+    ended = asyncio.create_task(_all_ended(subscriptions))
     try:
         if quiet:
             while not ended.done() and (until is None or time.monotonic() < until):
                 await asyncio.wait([ended], timeout=_wait_s(until))
-                _tick(watched, advance)
+                _tick(watched, clock_speed)
         else:
-            await _draw(watched, provider, title, ended, until, advance)
+            await _draw(watched, provider, title, ended, until, clock_speed)
         if ended.done():
             ended.result()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.uncancel():
+            raise
+        # Ctrl-C, once: that was the end, and what has been seen is still summed up
     finally:
         ended.cancel()
+        await asyncio.wait([ended])
 
 
 async def _draw(
-    watched: Sequence[Watched], provider: DataProvider, title: str, ended: asyncio.Future[Any], until: float | None, advance: bool
+    watched: Sequence[Watched], provider: DataProvider, title: str, ended: asyncio.Future[Any], until: float | None, clock_speed: float | None
 ) -> None:
     from rich.console import Console
     from rich.live import Live
@@ -54,7 +63,7 @@ async def _draw(
         with Live(table(watched, title, _health(provider)), console=console, auto_refresh=False) as live:
             while not ended.done() and (until is None or time.monotonic() < until):
                 await asyncio.wait([ended], timeout=_wait_s(until))
-                _tick(watched, advance)
+                _tick(watched, clock_speed)
                 live.update(table(watched, title, _health(provider)), refresh=True)
         return
     shown = 0.0
@@ -63,13 +72,13 @@ async def _draw(
             shown = time.monotonic()
             console.print(table(watched, title, _health(provider)))
         await asyncio.wait([ended], timeout=_wait_s(until))
-        _tick(watched, advance)
+        _tick(watched, clock_speed)
     console.print(table(watched, title, _health(provider)))
 
 
-def as_json(watched: Sequence[Watched], provider: DataProvider, *, single: bool, more: Mapping[str, Any]) -> None:
-    """Print the summary: of one contract as it is, of several by symbol. What may be missing from it goes to the error output."""
-    summaries = {one.contract.symbol: {**one.summary(), **more} for one in watched}
+def as_json(watched: Sequence[Watched], provider: DataProvider, *, single: bool, more: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print the summary: of one contract as it is, of several by symbol; `more` by symbol goes in. What may be missing goes to the error output."""
+    summaries = {one.contract.symbol: {**one.summary(), **more.get(one.contract.symbol, {})} for one in watched}
     found: Any = next(iter(summaries.values())) if single else summaries
     click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
     warning = _troubles(provider)
@@ -88,24 +97,22 @@ def _health(provider: DataProvider) -> str:
 def _troubles(provider: DataProvider) -> str:
     status = provider.status()
     counts = {
-        "rows could not be read": status.rejected, "gaps": len(status.gaps), "duplicates ignored": status.duplicates,
+        "rows that could not be read": status.rejected, "gaps": len(status.gaps), "duplicates ignored": status.duplicates,
         "corrections or cancels of unknown trades": status.orphans, "trades off the tick": status.off_tick,
         **{f"trades excluded as {name.replace('_', ' ')}": n for name, n in status.excluded.items()},
     }  # fmt: skip
     return "; ".join([f"{n:,} {what}" for what, n in counts.items() if n] + list(status.failed))
 
 
-def _tick(watched: Sequence[Watched], advance: bool) -> None:
-    if advance:
+def _tick(watched: Sequence[Watched], clock_speed: float | None) -> None:
+    if clock_speed is not None:
         for one in watched:
-            one.tick()
+            one.tick(clock_speed)
 
 
 def _wait_s(until: float | None) -> float:
     return _REFRESH_S if until is None else max(0.0, min(_REFRESH_S, until - time.monotonic()))
 
 
-async def _ended(subscription: Subscription[Any]) -> None:
-    await subscription.ended()
-
-
+async def _all_ended(subscriptions: Sequence[Subscription[Any]]) -> None:
+    await asyncio.gather(*(subscription.ended() for subscription in subscriptions))

@@ -27,6 +27,6 @@ async def _stream(provider: DataProvider, symbols: tuple[str, ...], timeframe: s
         for one in watched:
             subscriptions.append(provider.subscribe_trades(one.contract))
             subscriptions[-1].on(one.add)
-        await show(watched, subscriptions, provider, f"live from {provider.name}", seconds=seconds, quiet=json, advance=True)
+        await show(watched, subscriptions, provider, f"live from {provider.name}", seconds=seconds, quiet=json, clock_speed=1.0)
         if json:
             as_json(watched, provider, single=len(watched) == 1, more={})

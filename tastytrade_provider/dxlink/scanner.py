@@ -2,7 +2,7 @@
 
 It reads the usual spelling only. The first message with anything else in it (blanks, escapes in a word, exponents, words it was not told, another event
 type, values missing where one is needed) stops the scan, and the caller reads that message with `rows.decode`: slower, and never less exact. Numbers of at
-most 15 digits are read as digits over a power of ten, one rounding, which is the float their text denotes.
+most 15 digits are read as digits over a power of ten, one rounding, which is the float their text denotes. Texts in skipped columns are not looked into.
 
 Measured beside orjson and slices of the flat list: 4x faster at 1 row per message, 3x at 100 (`dev.py bench`).
 """
@@ -51,7 +51,8 @@ def _scan(
     width = len(kinds)
     for message in range(first, len(starts) - 1):
         i, end = starts[message], starts[message + 1]
-        row, good = n, False
+        row = n
+        good: Any = False
         while i < end and buffer[i] != _OPEN:
             i += 1
         i += 1
@@ -61,7 +62,7 @@ def _scan(
                 i = stop + 3
                 good = True
         column = 0
-        while good and i < end:
+        while good and i < end and row < ints.shape[1]:
             kind, slot, byte = kinds[column], slots[column], buffer[i]
             if byte == _QUOTE:
                 stop = _text_end(buffer, i + 1, end)
@@ -96,17 +97,17 @@ def _scan(
                     else:
                         break
                     at += 1
+                whole = count if point < 0 else point
+                good = whole == 1 or (whole > 1 and buffer[i + (buffer[i] == _MINUS)] != 48)  # JSON has no leading zeros, and a digit before the point
                 if kind == INTEGER:
-                    good = (point < 0 and 0 < count <= 18) or (count == 19 and point < 0 and digits > 0 and buffer[at - 19] < 57)
+                    good = good and point < 0 and (count <= 18 or (count == 19 and buffer[at - 19] < 57))
                     ints[slot, row] = -digits if buffer[i] == _MINUS else digits
                 elif kind in (NUMBER, NUMBER_OR_NONE):
-                    good = 0 < count <= 15 and point != count
+                    good = good and count <= 15 and point != count
                     value_ = np.float64(digits) if point < 0 else digits / _POWERS[min(count - point, 22)]
                     numbers[slot, row] = -value_ if buffer[i] == _MINUS else value_
                 else:
-                    good = kind == SKIP
-                    while at < end and buffer[at] != _COMMA and buffer[at] != _SHUT:
-                        at += 1
+                    good = good and kind == SKIP and point != count
                 i = at
             elif byte == 116 and i + 4 <= end and buffer[i + 1] == 114 and buffer[i + 2] == 117 and buffer[i + 3] == 101:  # true
                 good = kind in (TRUTH, SKIP)

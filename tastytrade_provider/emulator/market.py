@@ -95,7 +95,7 @@ class Market:
         pits = [_Pit(contract, self) for contract in self.contracts]
         second_ns = -(-self.start_ns // SECOND_NS) * SECOND_NS
         while True:
-            trading = [pit for pit in pits if is_open(pit.contract.calendar, second_ns)]
+            trading = [pit for pit in pits if pit.is_open(second_ns)]
             if not trading:
                 second_ns = min(next_open(pit.contract.calendar, second_ns) for pit in pits)
                 continue
@@ -120,7 +120,14 @@ class _Pit:
         self._bid_size, self._ask_size = self._fresh_size(), self._fresh_size()
         self._bias, self._burst_s = 0.0, 0
         self._hours = (0, 0, 0, 0)
+        self._asked = -1, False  # minute, whether the market is open in it
         self._told: QuoteChange | None = None
+
+    def is_open(self, time_ns: int) -> bool:
+        """Whether it is traded in that second. Sessions and halts begin and end on whole minutes: asked once for each."""
+        if self._asked[0] != (minute := time_ns // (60 * SECOND_NS)):
+            self._asked = minute, is_open(self.contract.calendar, time_ns)
+        return self._asked[1]
 
     def second(self, from_ns: int) -> list[Print | QuoteChange]:
         """The events of one second, in order."""
@@ -129,7 +136,7 @@ class _Pit:
         activity = self._activity(from_ns)
         if from_ns == self._hours[0]:
             events += self._auction(from_ns)
-        self._bias = float(np.clip(0.97 * self._bias + 0.1 * rng.standard_normal(), -1, 1))
+        self._bias = min(max(0.97 * self._bias + 0.1 * float(rng.standard_normal()), -1.0), 1.0)
         if self._burst_s:
             self._burst_s -= 1
         elif rng.random() < _BURST_BEGINS:

@@ -47,7 +47,7 @@ class Emulator:
 
     >>> from tastytrade_provider.emulator import Emulator, Market
     >>> async def demo() -> str:
-    ...     async with Emulator(Market(seed=1)) as emulator:
+    ...     async with Emulator(Market(seed=1), truth_path=os.devnull) as emulator:
     ...         return emulator.api_url.rpartition(":")[0]
     >>> asyncio.run(demo())
     'http://127.0.0.1'

@@ -69,7 +69,9 @@ class Visitor:
             self.close(_POLICY, "slow consumer")
 
     async def drain(self) -> None:
-        """Wait until the client has taken most of what was written."""
+        """Wait until the client has taken most of what was written; nobody waits for a client that is being sent away."""
+        if self.closed_because:
+            return
         try:
             await self._writer.drain()
         except ConnectionError:

@@ -27,9 +27,11 @@ from .symbols import FutureSymbol, contract_of_cryptocurrency, contract_of_futur
 if TYPE_CHECKING:
     import httpx2
     from tastytrade import Session
+    from tastytrade.instruments import Future
 
 T = TypeVar("T")
 _TIMEOUT_S = 15.0
+_LOGIN, _QUOTE_TOKEN = "login", "quote token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Account:
 
     async def connect(self) -> None:
         """Get an access token. Raises AuthenticationFailed, ConnectionLost, RequestTimeout."""
-        await self._call(self._open().refresh(), "login")
+        await self._call(self._open().refresh(), _LOGIN)
 
     async def disconnect(self) -> None:
         """Close the HTTP connections."""
@@ -63,27 +65,33 @@ class Account:
 
     async def quote_token(self) -> QuoteToken:
         """A token for the stream, and the address it is good for."""
-        data: dict[str, Any] = await self._call(self._open()._get("/api-quote-tokens"), "quote token")
+        data: dict[str, Any] = await self._call(self._open()._get("/api-quote-tokens"), _QUOTE_TOKEN)
         try:
             return QuoteToken(str(data["dxlink-url"]), str(data["token"]), str(data.get("level", "unknown")))
-        except KeyError as missing:
-            raise ProtocolViolation(f"TastyTrade's quote token answer has no {missing}; it has {', '.join(sorted(data))}") from None
+        except (KeyError, TypeError):
+            has = ", ".join(sorted(data)) if isinstance(data, dict) else type(data).__name__
+            raise ProtocolViolation(f"TastyTrade's answer to the quote token has no token and dxlink-url; it has {has}") from None
 
     async def contracts(self, root: str) -> list[Contract]:
-        """The listed futures of a product, nearest expiry first."""
+        """The listed futures of a product, nearest expiry first. UnknownContract where there are none, NotSupported where none can be streamed."""
+        found = await self._futures(root.strip().upper().removeprefix("/"))
+        if not found:
+            raise unknown(root, [])
+        return [contract_of_future(future) for future in [future for future in found if future.streamer_symbol] or found]
+
+    async def _futures(self, root: str) -> list[Future]:
         from tastytrade.instruments import Future
 
-        found: list[Future] = await self._call(Future.get(self._open(), product_codes=[root.upper()], page_offset=None), f"futures {root}")
-        return [contract_of_future(future) for future in sorted(found, key=lambda future: future.expiration_date) if future.streamer_symbol]
+        found: list[Future] = await self._call(Future.get(self._open(), product_codes=[root], page_offset=None), f"futures of {root}")
+        return sorted(found, key=lambda future: future.expiration_date)
 
     async def resolve(self, symbol: str) -> Contract:
         """The contract a symbol names. A product alone is its front month by TastyTrade's active flag."""
         wanted = FutureSymbol.parse(symbol)
+        if not symbol.strip():
+            raise unknown(symbol, [])
         if wanted is not None:
-            from tastytrade.instruments import Future
-
-            found: list[Future] = await self._call(Future.get(self._open(), product_codes=[wanted.root], page_offset=None), f"futures {wanted.root}")
-            found.sort(key=lambda future: future.expiration_date)
+            found = await self._futures(wanted.root)
             if wanted.dated is None:
                 front = [future for future in found if future.active_month] or [future for future in found if future.active]
                 if front:
@@ -146,28 +154,35 @@ class Account:
                 return await asyncio.wait_for(request, 2 * _TIMEOUT_S)
         except (httpx2.TimeoutException, TimeoutError) as error:
             raise RequestTimeout(f"TastyTrade did not answer ({what}) within {_TIMEOUT_S:g} s") from error
-        except httpx2.TransportError as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             where = self._settings.api_url or "TastyTrade's API"
-            raise ConnectionLost(f"{where} cannot be reached ({what}): {error or type(error).__name__}") from error
+            raise ConnectionLost(f"{where} cannot be reached ({what}): {self._plain(error) or type(error).__name__}") from error
         except (TastytradeError, AttributeError, KeyError, TypeError, json.JSONDecodeError, ValueError) as error:
             raise self._translated(error, what) from error
 
     def _translated(self, error: Exception, what: str) -> Exception:
-        status = self._status
-        said = " ".join(str(error).split())[:200]
-        if status == 429:
-            return RateLimited(f"TastyTrade limits requests ({what}, HTTP 429)", status=status, retry_after_s=self._retry_after_s)
-        if status in (400, 401) and (what == "login" or status == 401):
-            return AuthenticationFailed(
-                f"TastyTrade refused the {what} (HTTP {status}): check TT_SECRET (client secret) and TT_REFRESH (refresh token)",
-                status=status,
-            )
-        if status == 403:
-            return NotEntitled(f"TastyTrade refuses this login the {what} (HTTP 403): {said}", status=status)
-        if status == 404:
-            return UnknownContract(f"TastyTrade knows no {what} (HTTP 404)")
-        if status is not None and status >= 500:
-            return ConnectionLost(f"TastyTrade answered HTTP {status} to the {what}; try again in a moment", status=status)
+        status, said = self._status, self._plain(error)
         if status is None or status < 400:
             return ProtocolViolation(f"TastyTrade's answer to the {what} cannot be read (HTTP {status}): {type(error).__name__}: {said}", status=status)
+        if status == 401 or (status == 400 and what == _LOGIN):
+            return AuthenticationFailed(
+                f"TastyTrade refused the {what} (HTTP {status}): check TT_SECRET (client secret) and TT_REFRESH (refresh token)", status=status
+            )
+        if status == 403 or (status == 404 and what == _QUOTE_TOKEN):
+            return NotEntitled(f"TastyTrade does not grant this login the {what} (HTTP {status}): {said}", status=status)
+        if status == 404 and what != _LOGIN:
+            return UnknownContract(f"TastyTrade knows no {what} (HTTP 404)")
+        if status == 429:
+            wait = f"; try again in {self._retry_after_s:g} s" if self._retry_after_s else "; try again later"
+            return RateLimited(f"TastyTrade limits requests ({what}, HTTP 429){wait}", status=status, retry_after_s=self._retry_after_s)
+        if status >= 500:
+            return ConnectionLost(f"TastyTrade answered HTTP {status} to the {what}; try again in a moment", status=status)
         return FeedError(f"TastyTrade answered HTTP {status} to the {what}: {said}", status=status)
+
+    def _plain(self, error: Exception) -> str:
+        """What an error says, as one short line; a server may have quoted our own secrets back at us."""
+        said = " ".join(str(error).split())
+        for secret in (self._settings.client_secret, self._settings.refresh_token):
+            if secret is not None and secret.get_secret_value():
+                said = said.replace(secret.get_secret_value(), "(hidden)")
+        return said[:200]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..model import Action, TradeBatch, TradeFlag
 
 Filter = Literal["exclude", "include"]
 _VALID, _LEG = int(TradeFlag.VALID_TICK), int(TradeFlag.SPREAD_LEG)
+_REMEMBERED = 1 << 20  # indices; then those too old are forgotten
 _KEPT_INDEX_SPAN = (36 * 3600) << 32  # indices of the last 36 hours are remembered: a session and a half
 
 
@@ -31,80 +33,118 @@ class IntakeCounts:
     excluded: dict[str, int] = field(default_factory=lambda: {"invalid_tick": 0, "spread_leg": 0})
 
 
+class _Fate(Enum):
+    """What became of an index after its first row: handed on, excluded by configuration, or withdrawn."""
+
+    HANDED = 0
+    EXCLUDED = 1
+    GONE = 2
+
+
 class Intake:
     """One contract's trades: duplicates dropped, filters applied, corrections and cancels matched to the trade they concern, sides found.
 
     NEW adds an index, CORRECTION replaces it, CANCEL removes it. A correction or cancel of a trade never met is an orphan: counted, not handed on.
-    One of an excluded trade goes the way of that trade.
+    One of an excluded trade goes the way of that trade, except that a correction can make it one that counts: then it is handed on as new, and a
+    correction the other way is handed on as a cancel.
     """
 
     def __init__(self, *, invalid_ticks: Filter = "exclude", spread_legs: Filter = "exclude", trust_flags: bool = True) -> None:
         self.counts = IntakeCounts()
         self.sides = AggressorClassifier("embedded", trust_flags=trust_flags)
         self.last_time_ns = 0
-        self._unwanted = {
-            "invalid_tick": (TradeFlag.VALID_TICK, 0) if invalid_ticks == "exclude" else None,
-            "spread_leg": (TradeFlag.SPREAD_LEG, TradeFlag.SPREAD_LEG) if spread_legs == "exclude" else None,
-        }
-        self._seen, self._excluded = SeenIndices(), SeenIndices()
+        # a trade is unwanted where flags & mask == value
+        rules = {"invalid_tick": (invalid_ticks, _VALID, 0), "spread_leg": (spread_legs, _LEG, _LEG)}
+        self._unwanted = {name: (mask, value) for name, (choice, mask, value) in rules.items() if choice == "exclude"}
+        self._handed, self._excluded = SeenIndices(), SeenIndices()
+        self._changed: dict[int, _Fate] = {}  # of indices that are no longer what the two above say
+        self._forget_at = _REMEMBERED
 
     def take(self, batch: TradeBatch) -> TradeBatch | None:
         """The trades of a batch that count, with sides; None where nothing is left."""
+        if len(batch) == 0:
+            return None
         columns = batch.columns
         ordered, some, every = survey(columns["time_ns"], columns["index"], columns["lots"], columns["action"], columns["flags"])
-        if not (ordered and columns["index"][0] > self._seen.last and self._all_wanted(some, every)):
-            batch = self._filtered(self._matched(batch))
+        if ordered and columns["index"][0] > max(self._handed.last, self._excluded.last) and self._all_wanted(some, every):
+            self._handed.add(batch.index)
+            self.counts.trades += len(batch)
+        else:
+            batch = self._matched(batch)
             if len(batch) == 0:
                 return None
-        is_new = None if ordered else (batch.action == Action.NEW) & (batch.index >= 0)
-        self._seen.add(batch.index if is_new is None else batch.index[is_new])
-        if len(self._seen) > 1 << 20:
-            self._seen.forget_below(self._seen.last - _KEPT_INDEX_SPAN)
-        self.counts.trades += len(batch) if is_new is None else int((batch.action == Action.NEW).sum())
+        if len(self._handed) + len(self._excluded) > self._forget_at:
+            self._forget(self._handed.last - _KEPT_INDEX_SPAN)
         if some & (TradeFlag.OFF_TICK | TradeFlag.OFF_STEP):
             self.counts.off_tick += int((batch.flags & TradeFlag.OFF_TICK > 0).sum())
             self.counts.off_step += int((batch.flags & TradeFlag.OFF_STEP > 0).sum())
-        self.last_time_ns = max(self.last_time_ns, int(batch.time_ns[-1] if is_new is None else batch.time_ns.max()))
+        self.last_time_ns = max(self.last_time_ns, int(batch.time_ns.max()))
         return self.sides.classify(batch)
 
     def _all_wanted(self, some: int, every: int) -> bool:
         """Whether no trade of a batch is filtered, by the flags that any and that all of them have."""
-        return (self._unwanted["invalid_tick"] is None or bool(every & _VALID)) and (self._unwanted["spread_leg"] is None or not some & _LEG)
-
-    def _filtered(self, batch: TradeBatch) -> TradeBatch:
-        for name, rule in self._unwanted.items():
-            if rule is None or len(batch) == 0:
-                continue
-            unwanted = (batch.flags & rule[0]) == rule[1]
-            unwanted &= batch.action != Action.CANCEL  # a cancel is never a valid tick, and always counts
-            if unwanted.any():
-                withdrawn = unwanted & (batch.action == Action.CORRECTION)  # corrected into one that does not count: gone
-                self.counts.excluded[name] += int(unwanted.sum())
-                self._excluded.add(batch.index[unwanted & ~withdrawn & (batch.index >= 0)])
-                batch = batch.replace(action=np.where(withdrawn, np.int8(Action.CANCEL), batch.action))[~unwanted | withdrawn]
-        return batch
+        return not any((every if value == 0 else some) & mask != value for mask, value in self._unwanted.values())
 
     def _matched(self, batch: TradeBatch) -> TradeBatch:
         """Row by row, in order, since one row may concern another of the same batch."""
-        keep = np.ones(len(batch), np.bool_)
-        seen, excluded = self._seen.contains(batch.index).tolist(), self._excluded.contains(batch.index).tolist()
-        here: set[int] = set()
-        action = batch.action.copy()
-        for i, (index, what) in enumerate(zip(batch.index.tolist(), batch.action.tolist(), strict=True)):
-            known = seen[i] or index in here
-            if what == Action.NEW:
-                if index >= 0 and (known or excluded[i]):
-                    keep[i] = False
-                    self.counts.duplicates += 1
-                here.add(index)
-            elif known:
-                self.counts.corrections += what == Action.CORRECTION
-                self.counts.cancels += what == Action.CANCEL
-            elif excluded[i] and what == Action.CORRECTION:
-                action[i] = Action.NEW  # what was excluded is replaced by one that may count
-                here.add(index)
+        handed, excluded = self._handed.contains(batch.index).tolist(), self._excluded.contains(batch.index).tolist()
+        met = {index for index, one, other in zip(batch.index.tolist(), handed, excluded, strict=True) if one or other}
+        fates: dict[int, _Fate] = {}
+        actions = np.full(len(batch), -1, np.int8)  # -1: not handed on
+        for i, (index, what, flags) in enumerate(zip(batch.index.tolist(), batch.action.tolist(), batch.flags.tolist(), strict=True)):
+            fate = None
+            if index >= 0:
+                before = _Fate.HANDED if handed[i] else _Fate.EXCLUDED if excluded[i] else None
+                fate = fates.get(index, self._changed.get(index, before))
+            reason = None if what == Action.CANCEL else self._reason(flags)
+            actions[i], after = self._decided(what, fate, reason)
+            if index >= 0 and after is not None and after is not fate:
+                fates[index] = after
+        fresh: dict[_Fate, list[int]] = {_Fate.HANDED: [], _Fate.EXCLUDED: []}
+        for index, fate in fates.items():
+            if fate is _Fate.GONE or index in met:
+                self._changed[index] = fate
             else:
-                keep[i] = False
-                if not excluded[i]:
-                    self.counts.orphans += 1
-        return batch.replace(action=action)[keep]
+                fresh[fate].append(index)
+        self._handed.add(np.array(fresh[_Fate.HANDED], np.int64))
+        self._excluded.add(np.array(fresh[_Fate.EXCLUDED], np.int64))
+        return batch.replace(action=actions)[actions >= 0]
+
+    def _decided(self, what: int, fate: _Fate | None, reason: str | None) -> tuple[int, _Fate | None]:
+        """What a row is handed on as (-1: not at all), and what its index is from now on."""
+        counts = self.counts
+        if what == Action.NEW:
+            if fate is not None:
+                counts.duplicates += 1
+                return -1, fate
+            if reason is not None:
+                counts.excluded[reason] += 1
+                return -1, _Fate.EXCLUDED
+            counts.trades += 1
+            return Action.NEW, _Fate.HANDED
+        if fate is None or (fate is _Fate.GONE and what == Action.CORRECTION):
+            counts.orphans += 1
+            return -1, fate
+        if fate is _Fate.GONE:
+            counts.duplicates += 1
+            return -1, fate
+        if what == Action.CANCEL:
+            counts.cancels += fate is _Fate.HANDED
+            return Action.CANCEL if fate is _Fate.HANDED else -1, _Fate.GONE
+        if fate is _Fate.EXCLUDED:
+            counts.trades += reason is None
+            return (-1, fate) if reason is not None else (Action.NEW, _Fate.HANDED)
+        counts.corrections += 1
+        if reason is None:
+            return Action.CORRECTION, fate
+        counts.excluded[reason] += 1
+        return Action.CANCEL, _Fate.EXCLUDED
+
+    def _reason(self, flags: int) -> str | None:
+        return next((name for name, (mask, value) in self._unwanted.items() if flags & mask == value), None)
+
+    def _forget(self, index: int) -> None:
+        self._handed.forget_below(index)
+        self._excluded.forget_below(index)
+        self._changed = {known: fate for known, fate in self._changed.items() if known >= index}
+        self._forget_at = max(_REMEMBERED, 2 * (len(self._handed) + len(self._excluded)))

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from ..dxlink.messages import FeedData
+from ..dxlink.messages import FeedData, shown
 from ..dxlink.rows import Row, decode, time_of
 from ..dxlink.scanner import INTEGER, NUMBER, NUMBER_OR_NONE, TRUTH, WORD, Layout, scan, slots_of
 from ..errors import ProtocolViolation
@@ -80,11 +80,14 @@ def _to_trades(
             ms = (index >> 32) * 1000 + ((index >> 22) & 0x3FF)
         price, size = numbers[_PRICE, i], numbers[_SIZE, i]
         steps, lots = price * tick_down / tick_up, size * step_down / step_up
-        if not (_FIRST_MS <= ms < _LAST_MS and abs(steps) < _TICK_LIMIT and 0 <= lots < _LOT_LIMIT):
+        if ints[_TYPE, i] == 2:  # a cancel names the trade by its index; what else it carries does not matter
+            steps, lots = (steps if abs(steps) < _TICK_LIMIT else 0.0), (lots if 0 <= lots < _LOT_LIMIT else 0.0)
+        nanos = ints[_NANOS, i]
+        if not (_FIRST_MS <= ms < _LAST_MS and 0 <= nanos < 1_000_000 and abs(steps) < _TICK_LIMIT and 0 <= lots < _LOT_LIMIT):
             bad[wrong] = i
             wrong += 1
             continue
-        whole[0, m], whole[1, m], whole[2, m] = ms * 1_000_000 + ints[_NANOS, i], ints[_RECEIVED, i], index
+        whole[0, m], whole[1, m], whole[2, m] = ms * 1_000_000 + nanos, ints[_RECEIVED, i], index
         ticks[m], whole[3, m] = np.rint(steps), np.rint(lots)
         real[0, m], real[1, m], real[2, m], real[3, m] = price, size, numbers[_BID, i], numbers[_ASK, i]
         small[0, m], small[2, m] = ints[_SIDE, i], ints[_TYPE, i]
@@ -182,7 +185,7 @@ class TradeDecoder:
                 shown = {name: ints[at, row].item() for name, at in _INTS.items()} | {name: numbers[at, row].item() for name, at in _NUMBERS.items()}
                 self._reject({**shown, "eventSymbol": contract.streamer_symbol}, "time, price or size is out of range")
             if m:
-                columns = {
+                columns: dict[str, Array] = {
                     "time_ns": whole[0, :m], "received_ns": whole[1, :m], "index": whole[2, :m], "ticks": ticks[:m], "lots": whole[3, :m],
                     "price": real[0, :m], "size": real[1, :m], "bid": real[2, :m], "ask": real[3, :m],
                     "side": small[0, :m], "side_source": small[1, :m], "action": small[2, :m], "flags": flags[:m],
@@ -206,7 +209,7 @@ class TradeDecoder:
         values = []
         try:
             events = decode(message, fields_of)
-        except ProtocolViolation as violation:
+        except (ProtocolViolation, RecursionError) as violation:
             self._reject(message.raw, str(violation))
             return []
         for event_type, rows in events:
@@ -215,58 +218,65 @@ class TradeDecoder:
                     if event_type != TIME_AND_SALE:
                         raise ValueError(f"event {event_type!r} on the channel of {TIME_AND_SALE}")
                     values.append(_row_values(row, self._codes))
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     self._reject(row, str(error))
         return values
 
     def _reject(self, row: Mapping[str, object] | bytes, reason: str) -> None:
         self.rejected += 1
-        raw = row if isinstance(row, bytes) else orjson.dumps(row)
+        raw = row if isinstance(row, bytes) else _as_json(row)
         self.rejects.append(f"{reason}: {raw[:400].decode('utf-8', 'replace')}")
 
 
 def _row_values(row: Row, codes: Mapping[str, int]) -> tuple[list[int], list[float]]:
     symbol, side, kind = row.get("eventSymbol"), row.get("aggressorSide"), row.get("type")
     if not isinstance(symbol, str) or symbol not in codes:
-        raise ValueError(f"symbol {symbol!r} is not subscribed")
-    if kind is not None and kind not in _TYPES:
-        raise ValueError(f"type {kind!r} is none of {', '.join(_TYPES)}")
+        raise ValueError(f"symbol {shown(symbol)} is not subscribed")
+    if kind is not None and (not isinstance(kind, str) or kind not in _TYPES):
+        raise ValueError(f"type {shown(kind)} is none of {', '.join(_TYPES)}")
     index, time = _whole(row.get("index"), "index"), _whole(row.get("time"), "time")
     if index < 0 and time < 0:
         raise ValueError("neither index nor time is there")
     if index >= 0 and time < 0:
         time = time_of(index)[0]
     ints = [
-        codes[symbol], index, time, max(_whole(row.get("timeNanoPart"), "timeNanoPart"), 0),
-        _SIDES.get(side, 0) if isinstance(side, str) else 0, _TYPES[str(kind)] if kind is not None else 0,
-        0 if row.get("validTick") in (False, 0, "false") else 1, int(row.get("spreadLeg") is True), int(row.get("extendedTradingHours") is True),
+        codes[symbol], index, time, _whole(row.get("timeNanoPart"), "timeNanoPart", 0),
+        _SIDES.get(side, 0) if isinstance(side, str) else 0, _TYPES[kind] if kind is not None else 0,
+        0 if row.get("validTick") in (False, 0, "false") else 1, int(row.get("spreadLeg") in (True, "true")), int(row.get("extendedTradingHours") in (True, "true")),
     ]  # fmt: skip
     price, size = _real(row.get("price")), _real(row.get("size"))
-    if not (math.isfinite(price) and math.isfinite(size)):
+    if kind != "CANCEL" and not (math.isfinite(price) and math.isfinite(size)):
         raise ValueError("no price" if not math.isfinite(price) else "no size")
     return ints, [price, size, _real(row.get("bidPrice")), _real(row.get("askPrice"))]
 
 
-def _whole(value: object, name: str) -> int:
-    """An integer that may come as text or as a float without a fraction; -1 where it is not there."""
+def _whole(value: object, name: str, absent: int = -1) -> int:
+    """An integer that may come as text or as a float without a fraction; `absent` where it is not there."""
     if value is None or value == "NaN":
-        return -1
+        return absent
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 20:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
         return value
-    raise ValueError(f"{name} {value!r} is no 64-bit integer")
+    raise ValueError(f"{name} {shown(value)} is no 64-bit integer")
 
 
 def _real(value: object) -> float:
     """A number that may come as text; NaN where it is not there or not finite."""
     try:
-        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) and "_" not in str(value) else math.nan
     except (ValueError, OverflowError):
         return math.nan
     return number if math.isfinite(number) else math.nan
+
+
+def _as_json(row: Mapping[str, object]) -> bytes:
+    try:
+        return orjson.dumps(row)
+    except TypeError:  # nested deeper than can be written
+        return str({name: type(value).__name__ if isinstance(value, list | dict) else value for name, value in row.items()}).encode()
 
 
 def _grown(columns: Array, room: int) -> Array:

@@ -5,26 +5,40 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from ..dxlink.connection import Connection
 from ..dxlink.events import Event, Ignored, Refused, TimedOut, Violation
 from ..dxlink.messages import ChannelClosed, ChannelOpened, Error, FeedData
 from ..dxlink.messages import Subscription as Item
-from ..dxlink.turns import State as WireState
-from ..errors import AuthenticationFailed, CapacityExceeded, ConnectionLost, FeedError, RequestTimeout, UsageError
+from ..errors import (
+    AuthenticationFailed,
+    CapacityExceeded,
+    ConnectionLost,
+    FeedError,
+    MarketDataError,
+    NotEntitled,
+    RateLimited,
+    RequestTimeout,
+    SessionConflict,
+    UsageError,
+)
 from ..model import Contract, Gap, Roll, TradeBatch
 from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription
 from ..settings import Settings, TastytradeSettings
 from .auth import Account, QuoteToken
 from .intake import Intake
+from .line import Line, TradeSubscription
 from .mapping import FIELDS, TIME_AND_SALE, TradeDecoder
 from .stream import Stream
 
-TradeSubscription = Subscription[TradeBatch | Gap | Roll]
 _HANDSHAKE_S = 10.0
 _GAP_AFTER_S = 2.0  # without a trade this long after a reconnect, the gap is told by the clock
+_REFUSALS = 5  # as many logins refused in a row are final: more would get the address blocked
+_SESSIONS_S = 120.0  # wait for another session of the same login to end
 
 
 def backoff_s(attempt: int, chance: float) -> float:
@@ -39,19 +53,6 @@ def backoff_s(attempt: int, chance: float) -> float:
 def create(settings: Settings) -> TastyTradeProvider:
     """The factory the registry calls."""
     return TastyTradeProvider(settings.tastytrade)
-
-
-class _Tape:
-    """One contract's live trades: who listens, and what happens to a trade before they get it."""
-
-    def __init__(self, contract: Contract, intake: Intake) -> None:
-        self.contract, self.intake = contract, intake
-        self.listeners: list[TradeSubscription] = []
-        self.outage_from_ns: int | None = None  # the last trade before a connection broke
-
-    def put(self, item: TradeBatch | Gap) -> None:
-        for listener in tuple(self.listeners):
-            listener.put(item)
 
 
 class TastyTradeProvider(DataProvider):
@@ -72,7 +73,7 @@ class TastyTradeProvider(DataProvider):
         self._settings, self._wait, self._trust_flags = settings, wait, trust_flags
         self._account = Account(settings)
         self._decoder = TradeDecoder()
-        self._tapes: dict[str, _Tape] = {}
+        self._lines: dict[str, Line] = {}
         self._stream: Stream | None = None
         self._channel: int | None = None
         self._runner: asyncio.Task[None] | None = None
@@ -81,11 +82,11 @@ class TastyTradeProvider(DataProvider):
         self._token: QuoteToken | None = None
         self._opened: asyncio.Future[None] | None = None
         self._reconnects = 0
-        self._gaps: list[Gap] = []
-        self._notes: list[str] = []
-        self._failed: list[str] = []
+        self._gaps: deque[Gap] = deque(maxlen=100)
+        self._notes: deque[str] = deque(maxlen=20)
+        self._failed: deque[str] = deque(maxlen=20)
         self._lag_ms: float | None = None
-        self._timers: set[asyncio.TimerHandle] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     # -- DataProvider
 
@@ -116,10 +117,7 @@ class TastyTradeProvider(DataProvider):
             runner.cancel()
             with suppress(asyncio.CancelledError):
                 await runner
-        if self._stream is not None:
-            self._stream.close()
-        for timer in self._timers:
-            timer.cancel()
+        self._break_off()
         self._end_all(None)
         await self._account.disconnect()
 
@@ -135,32 +133,31 @@ class TastyTradeProvider(DataProvider):
         """Every print from now on, as TimeAndSale on a STREAM channel: not conflated, with the exchange's side."""
         if not contract.streamer_symbol:
             raise UsageError(f"{contract.symbol} has no streamer symbol; take the contract from resolve() or contracts()")
-        tape = self._tapes.get(contract.streamer_symbol)
-        if tape is None:
+        if self._state == "closed":
+            raise UsageError(f"provider '{self.name}' is closed; connect() opens it again")
+        line = self._lines.get(contract.streamer_symbol)
+        if line is None:
             intake = Intake(invalid_ticks=self._settings.invalid_ticks, spread_legs=self._settings.spread_legs, trust_flags=self._trust_flags)
-            tape = self._tapes[contract.streamer_symbol] = _Tape(contract, intake)
+            line = self._lines[contract.streamer_symbol] = Line(contract, intake)
             self._decoder.watch(contract)
         listener: TradeSubscription = Subscription(contract, wait=self._wait, on_cancel=self._cancelled, on_room=self._room, on_failure=self._note_failure)
-        tape.listeners.append(listener)
-        if self._stream is not None and self._channel is not None and self._state == "connected":
-            channel = self._stream.protocol.channels[self._channel]
-            if len(tape.listeners) == 1:
-                self._stream.protocol.subscribe(self._channel, [Item(TIME_AND_SALE, contract.streamer_symbol)])
-                self._stream.flush()
-            if channel.state.name == "OPENED":
+        is_first, protocol = line.join(listener, time.time_ns()), self._protocol
+        if protocol is not None and self._channel is not None:
+            if is_first:
+                protocol.subscribe(self._channel, [Item(TIME_AND_SALE, contract.streamer_symbol)])
+                self._flush()
+            if protocol.channels[self._channel].state.name == "OPENED":
                 listener.grant()
         return listener
 
     def status(self) -> ProviderStatus:
         """Counts over all contracts since the provider was made."""
-        counts = [tape.intake.counts for tape in self._tapes.values()]
-        sides: dict[str, int] = {}
-        excluded: dict[str, int] = {}
-        for tape in self._tapes.values():
-            for source, n in tape.intake.sides.counts.items():
-                sides[source] = sides.get(source, 0) + n
-            for reason, n in tape.intake.counts.excluded.items():
-                excluded[reason] = excluded.get(reason, 0) + n
+        counts = [line.intake.counts for line in self._lines.values()]
+        sides: Counter[str] = Counter()
+        excluded: Counter[str] = Counter()
+        for line in self._lines.values():
+            sides.update(line.intake.sides.counts)
+            excluded.update(line.intake.counts.excluded)
         return ProviderStatus(
             state=self._state,
             since_ns=self._since_ns,
@@ -174,14 +171,14 @@ class TastyTradeProvider(DataProvider):
             cancels=sum(c.cancels for c in counts),
             off_tick=sum(c.off_tick for c in counts),
             off_step=sum(c.off_step for c in counts),
-            excluded=excluded,
-            sides=sides,
-            gaps=tuple(self._gaps[-100:]),
+            excluded=dict(excluded),
+            sides=dict(sides),
+            gaps=tuple(self._gaps),
             rejects=tuple(self._decoder.rejects),
             delta_source="time_and_sale",
             token_level=self._token.level if self._token else None,
-            notes=tuple(self._notes[-20:]),
-            failed=tuple(self._failed[-20:]),
+            notes=tuple(self._notes),
+            failed=tuple(self._failed),
         )
 
     # -- the stream
@@ -191,23 +188,23 @@ class TastyTradeProvider(DataProvider):
         self._token = await self._account.quote_token()
         stream = Stream(self._on_data, self._on_event)
         self._opened = asyncio.get_running_loop().create_future()
-        await stream.open(self._token.url, self._token.token, _HANDSHAKE_S)
-        self._stream = stream
-        channel = self._channel = stream.protocol.open_channel("FEED", "STREAM")
-        stream.protocol.feed_setup(channel, 0, event_fields={TIME_AND_SALE: FIELDS})
-        wanted = [Item(TIME_AND_SALE, symbol) for symbol, tape in self._tapes.items() if tape.listeners]
-        if wanted:
-            stream.protocol.subscribe(channel, wanted)
         try:
-            await asyncio.wait_for(asyncio.shield(_first(self._opened, stream.closed)), _HANDSHAKE_S)
+            await stream.open(self._token.url, self._token.token, _HANDSHAKE_S)
+            self._stream = stream
+            channel = self._channel = stream.protocol.open_channel("FEED", "STREAM")
+            stream.protocol.feed_setup(channel, 0, event_fields={TIME_AND_SALE: FIELDS})
+            wanted = [Item(TIME_AND_SALE, symbol) for symbol, line in self._lines.items() if line.listeners]
+            if wanted:
+                stream.protocol.subscribe(channel, wanted)
+            await asyncio.wait_for(_first(self._opened, stream.closed), _HANDSHAKE_S)
+            if stream.closed.done():
+                raise ConnectionLost(f"the stream closed during the handshake: {stream.closed.result()}")
         except TimeoutError:
-            stream.close("no answer to the handshake")
+            self._break_off()
             raise RequestTimeout(f"the stream did not open within {_HANDSHAKE_S:g} s") from None
-        except FeedError:
-            stream.close("refused")
+        except BaseException:  # also one who gives up waiting leaves no socket behind
+            self._break_off()
             raise
-        if stream.closed.done():
-            raise ConnectionLost(f"the stream closed during the handshake: {stream.closed.result()}")
         self._enter("connected")
         return stream
 
@@ -217,55 +214,53 @@ class TastyTradeProvider(DataProvider):
             reason = await stream.closed
             self._enter("reconnecting")
             self._notes.append(f"connection lost: {reason}")
-            for tape in self._tapes.values():
-                if tape.intake.last_time_ns and tape.outage_from_ns is None:
-                    tape.outage_from_ns = tape.intake.last_time_ns
-            attempt = 0
+            self._break_off()
+            for line in self._lines.values():
+                line.broke()
+            attempt, wait_s = 0, 0.0
             while True:
                 attempt += 1
-                await asyncio.sleep(backoff_s(attempt, random.random()))
+                await asyncio.sleep(max(backoff_s(attempt, random.random()), wait_s))
                 try:
                     stream = await self._open()
                     break
-                except FeedError as error:
+                except MarketDataError as error:
                     self._notes.append(f"reconnect {attempt} failed: {error}")
-                    if isinstance(error, AuthenticationFailed) and attempt >= 5:
+                    if isinstance(error, AuthenticationFailed | NotEntitled) and attempt >= _REFUSALS:
+                        self._enter("disconnected")
+                        self._runner = None  # `connect` may try again
                         self._end_all(error)
                         return
+                    wait_s = _least_wait_s(error)
             self._reconnects += 1
-            timer = asyncio.get_running_loop().call_later(_GAP_AFTER_S, self._gaps_by_clock, time.monotonic())
-            self._timers.add(timer)
+            self._timer = asyncio.get_running_loop().call_later(_GAP_AFTER_S, self._tell_gaps)
 
     def _on_data(self, channel: int, messages: Sequence[FeedData], received_ns: Sequence[int]) -> None:
         stream = self._stream
         if stream is None or channel != self._channel:
             return
-        full = False
+        is_full = False
         for batch in self._decoder.decode(messages, received_ns, stream.protocol.channels[channel].fields):
-            tape = self._tapes[batch.contract.streamer_symbol]
-            taken = tape.intake.take(batch)
-            if taken is None:
-                continue
-            if tape.outage_from_ns is not None:
-                self._gap(tape, int(taken.time_ns[0]), "connection lost")
-            for listener in tuple(tape.listeners):
-                listener.put(taken)
-                full = full or listener.is_full
-            self._lag_ms = (int(taken.received_ns[-1]) - int(taken.time_ns[-1])) / 1e6
-        if full:
+            line = self._lines[batch.contract.streamer_symbol]
+            for item in line.take(batch):
+                if isinstance(item, Gap):
+                    self._gaps.append(item)
+                else:
+                    self._lag_ms = (int(item.received_ns[-1]) - int(item.time_ns[-1])) / 1e6
+                is_full |= line.put(item)
+        if is_full:
             stream.pause()
 
     def _on_event(self, event: Event) -> None:
         opened = self._opened
         if isinstance(event, ChannelOpened):
-            for tape in self._tapes.values():
-                for listener in tape.listeners:
+            for line in self._lines.values():
+                for listener in line.listeners:
                     listener.grant()
             if opened is not None and not opened.done():
                 opened.set_result(None)
         elif isinstance(event, Refused):
-            self._notes.append(f"the stream refused the quote token: {event.reason}")
-            error = AuthenticationFailed(f"the stream refused the quote token: {event.reason}")
+            error = _refusal(event.reason)
             if opened is not None and not opened.done():
                 opened.set_exception(error)
             elif self._stream is not None:
@@ -275,48 +270,55 @@ class TastyTradeProvider(DataProvider):
             if "too big" in (event.message or ""):
                 self._end_all(CapacityExceeded(f"TastyTrade refused a subscription: {event.message}"))
         elif isinstance(event, TimedOut | ChannelClosed):
-            what = f"no {event.waiting_for} for {event.after_s:g} s" if isinstance(event, TimedOut) else f"channel {event.channel} was closed"
-            if self._stream is not None and self._stream.protocol.state is not WireState.CLOSED:
+            what = f"{event.waiting_for} did not come for {event.after_s:g} s" if isinstance(event, TimedOut) else f"channel {event.channel} was closed"
+            if self._stream is not None:
                 self._stream.close(what)
         elif isinstance(event, Ignored | Violation):
             self._notes.append(event.reason)
 
     # -- small parts
 
-    def _gap(self, tape: _Tape, end_ns: int, reason: str) -> None:
-        start_ns, tape.outage_from_ns = tape.outage_from_ns or end_ns, None
-        gap = Gap(tape.contract, start_ns, max(end_ns, start_ns + 1), reason)
-        self._gaps.append(gap)
-        tape.put(gap)
+    @property
+    def _protocol(self) -> Connection | None:
+        """The protocol of the stream while it can be spoken to."""
+        stream = self._stream
+        return None if stream is None or stream.closed.done() or stream.protocol.close_expected else stream.protocol
 
-    def _gaps_by_clock(self, connected_s: float) -> None:
-        """No trade came since the reconnect: the gap ends where the exchange's clock must be now."""
-        self._timers = {timer for timer in self._timers if timer.when() > asyncio.get_running_loop().time()}
-        for tape in self._tapes.values():
-            if tape.outage_from_ns is not None:
-                self._gap(tape, max(time.time_ns(), tape.outage_from_ns + 1), "connection lost")
-
-    def _cancelled(self, listener: Subscription[TradeBatch | Gap | Roll]) -> None:
-        tape = self._tapes.get(listener.contract.streamer_symbol)
-        if tape is None or listener not in tape.listeners:
-            return
-        tape.listeners.remove(listener)
-        if not tape.listeners and self._stream is not None and self._channel is not None and self._state == "connected":
-            self._stream.protocol.unsubscribe(self._channel, [Item(TIME_AND_SALE, listener.contract.streamer_symbol)])
+    def _flush(self) -> None:
+        if self._stream is not None:
             self._stream.flush()
 
+    def _break_off(self) -> None:
+        """Let go of the stream, if there is one."""
+        stream, self._stream, self._channel = self._stream, None, None
+        if stream is not None:
+            stream.close()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tell_gaps(self) -> None:
+        for line in self._lines.values():
+            gap = line.silent(time.time_ns())
+            if gap is not None:
+                self._gaps.append(gap)
+                line.put(gap)
+
+    def _cancelled(self, listener: Subscription[TradeBatch | Gap | Roll]) -> None:
+        symbol, protocol = listener.contract.streamer_symbol, self._protocol
+        if self._lines[symbol].leave(listener) and protocol is not None and self._channel is not None:
+            protocol.unsubscribe(self._channel, [Item(TIME_AND_SALE, symbol)])
+            self._flush()
+
     def _room(self) -> None:
-        if self._wait and self._stream is not None and not any(sub.is_full for tape in self._tapes.values() for sub in tape.listeners):
+        if self._wait and self._stream is not None and not any(sub.is_full for line in self._lines.values() for sub in line.listeners):
             self._stream.resume()
 
     def _note_failure(self, error: Exception) -> None:
         self._failed.append(f"a callback raised {type(error).__name__}: {error}")
 
-    def _end_all(self, error: FeedError | None) -> None:
-        for tape in self._tapes.values():
-            for listener in tuple(tape.listeners):
-                listener.end(error)
-            tape.listeners.clear()
+    def _end_all(self, error: MarketDataError | None) -> None:
+        for line in self._lines.values():
+            line.end(error)
 
     def _enter(self, state: State) -> None:
         if state != self._state:
@@ -329,3 +331,17 @@ async def _first(opened: asyncio.Future[None], closed: asyncio.Future[str]) -> N
     done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     if opened in done:
         opened.result()
+
+
+def _refusal(reason: str) -> FeedError:
+    """What a refused quote token means. The session limit says the same word, and only there waiting helps."""
+    if "number of user sessions" in reason:
+        return SessionConflict(f"TastyTrade has too many streams open for this login: {reason}. Close one, or wait some minutes")
+    return AuthenticationFailed(f"the stream refused the quote token: {reason}")
+
+
+def _least_wait_s(error: MarketDataError) -> float:
+    """How long the other side wants to be left alone."""
+    if isinstance(error, SessionConflict):
+        return _SESSIONS_S
+    return (error.retry_after_s or 0.0) if isinstance(error, RateLimited) else 0.0

@@ -16,10 +16,12 @@ from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTrans
 from ..dxlink.connection import Connection
 from ..dxlink.events import Event
 from ..dxlink.messages import FeedData
+from ..dxlink.turns import State
 from ..errors import ConnectionLost, ProtocolViolation, RequestTimeout
 
 OnData = Callable[[int, Sequence[FeedData], Sequence[int]], None]
 _TICK_S = 1.0
+_LONGEST_TICK_S = 5.0  # of a longer one the program was busy, and did not listen
 _log = logging.getLogger(__name__)
 _MAX_FRAME = 64 << 20  # a snapshot may be large; beyond this it is no feed
 
@@ -42,6 +44,8 @@ class Stream(WSListener):
         self._times: list[int] = []
         self._parts: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._ticked_s, self._listened_s = time.monotonic(), 0.0
+        self._is_paused = False
         self._reason = ""
 
     async def open(self, url: str, token: str, timeout_s: float = 10.0) -> None:
@@ -69,11 +73,13 @@ class Stream(WSListener):
         """Stop reading: the peer's sends back up until `resume`."""
         if self._transport is not None and not self.closed.done():
             self._transport.underlying_transport.pause_reading()
+            self._is_paused = True
 
     def resume(self) -> None:
         """Read on."""
         if self._transport is not None and not self.closed.done():
             self._transport.underlying_transport.resume_reading()
+            self._is_paused = False
 
     def flush(self) -> None:
         """Write what the protocol wants said."""
@@ -155,8 +161,13 @@ class Stream(WSListener):
         hand_over()
 
     def _tick(self) -> None:
-        """Tell the protocol the time: keepalives go out, silence is noticed."""
-        for event in self.protocol.advance(time.monotonic()):
+        """Tell the protocol the time: keepalives go out, silence is noticed. Its clock stands while we do not listen: that is no silence of the server's."""
+        elapsed_s, self._ticked_s = time.monotonic() - self._ticked_s, time.monotonic()
+        if not self._is_paused:
+            self._listened_s += min(elapsed_s, _LONGEST_TICK_S)
+        if self.protocol.state is State.OPEN and (self._is_paused or elapsed_s > _LONGEST_TICK_S):
+            self.protocol.keepalive()
+        for event in self.protocol.advance(self._listened_s):
             self._on_event(event)
         self.flush()
         if self.protocol.close_expected:

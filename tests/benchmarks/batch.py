@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tastytrade_provider.history import build_history
+from tastytrade_provider.history import BarHistory, build_history
 from tastytrade_provider.kernels import BUY, CLOSE, HIGH, LOW, OPEN, SELL, START, UNKNOWN
 from tastytrade_provider.model import COLUMNS, Array, Contract, TradeBatch
 from tastytrade_provider.sessions import sessions_between
@@ -72,10 +72,15 @@ def tape(count: int) -> TradeBatch:
     return TradeBatch(ES, {name: given[name] for name in COLUMNS})
 
 
-def with_ours(batch: TradeBatch) -> Totals:
-    """One pass of the kernel."""
+def with_ours(batch: TradeBatch) -> tuple[BarHistory, Array]:
+    """One pass of the kernel, and the running sum."""
     made = build_history(batch, "1m", ES)
-    rows, cells, cvd = made.rows, made.cells, made.cvd()
+    return made, made.cvd()
+
+
+def our_totals(made: BarHistory, cvd: Array) -> Totals:
+    """For comparison."""
+    rows, cells = made.rows, made.cells
     return Totals(
         bars=len(rows),
         prices=int(rows[:, [OPEN, HIGH, LOW, CLOSE]].sum()),
@@ -94,7 +99,7 @@ def _weight(minute: Array) -> Array:
     return minute % 1_009
 
 
-def with_polars(frame: pl.DataFrame, engine: str) -> Totals:
+def with_polars(frame: pl.DataFrame, engine: str) -> list[pl.DataFrame]:
     """Bars on the sorted minute, footprint on one key made of minute and price: the fastest of the ways tried (by columns, with the side as a key)."""
     import polars as pl
 
@@ -109,7 +114,14 @@ def with_polars(frame: pl.DataFrame, engine: str) -> Totals:
     keyed = frame.lazy().select((minute * _KEY + ticks.cast(pl.Int64)).alias("key"), "lots", signed, unknown)
     footprint = keyed.group_by("key").agg(volume, pl.col("delta").sum(), pl.col("unknown").sum())
     footprint = footprint.with_columns(((pl.col("volume") - pl.col("unknown") + pl.col("delta")) // 2).alias("bought"))
-    made, cells = pl.collect_all([bars, footprint], engine=engine)  # type: ignore[call-overload]
+    made: list[pl.DataFrame] = pl.collect_all([bars, footprint], engine=engine)  # type: ignore[call-overload]
+    return made
+
+
+def polars_totals(made: pl.DataFrame, cells: pl.DataFrame) -> Totals:
+    """For comparison."""
+    import polars as pl
+
     return Totals(
         bars=len(made),
         prices=sum(int(made[name].cast(pl.Int64).sum()) for name in ("open", "high", "low", "close")),
@@ -148,8 +160,7 @@ def frame_of(batch: TradeBatch) -> pl.DataFrame:
 
 
 def timed(work: Callable[[], object], repeats: int) -> Spread:
-    """Seconds of each run after one to warm up."""
-    work()
+    """Seconds of each run; one has gone before, to warm up."""
     found = []
     for _ in range(repeats):
         started = time.perf_counter()
@@ -158,51 +169,56 @@ def timed(work: Callable[[], object], repeats: int) -> Spread:
     return Spread(found)
 
 
+def faster_engine(frame: pl.DataFrame) -> str:
+    """Which of polars' two engines is the quicker here; both are warm afterwards."""
+    spent = {engine: timed(lambda engine=engine: with_polars(frame, engine), 1).median for engine in ("in-memory", "streaming")}  # type: ignore[misc]
+    return min(spent, key=lambda engine: spent[engine])
+
+
 def measure(is_quick: bool) -> list[Part]:
     """50 million trades, five times each."""
     count, repeats = (100_000, 2) if is_quick else (50_000_000, 5)
     batch = tape(count)
     frame = frame_of(batch)
-    ours = with_ours(batch)
-    spreads = {"ours, one thread": timed(lambda: build_history(batch, "1m", ES).cvd(), repeats)}
-    for engine in ("in-memory", "streaming"):
-        _same(f"polars {engine}", with_polars(frame, engine), ours)
-        spreads[f"polars, {engine}"] = timed(lambda engine=engine: with_polars(frame, engine), repeats)  # type: ignore[misc]
-    _same("duckdb", with_duckdb(frame), ours)
-    spreads["duckdb"] = timed(lambda: with_duckdb(frame), min(repeats, 3))
-    spreads["limit: numpy sum() of the columns"] = timed(lambda: [batch.columns[name].sum() for name in ("time_ns", "ticks", "lots", "side")], repeats)
+    engine = faster_engine(frame)
+    ours = our_totals(*with_ours(batch))
+    for name, theirs in (("polars", polars_totals(*with_polars(frame, engine))), ("duckdb", with_duckdb(frame))):
+        assert theirs == ours, f"{name} and ours disagree:\n{theirs}\n{ours}"
+    spreads = {
+        "ours, one thread": timed(lambda: with_ours(batch), repeats),
+        "polars": timed(lambda: with_polars(frame, engine), repeats),
+        "duckdb": timed(lambda: with_duckdb(frame), min(repeats, 3)),
+        "limit: numpy sum() of the columns": timed(lambda: [batch.columns[name].sum() for name in ("time_ns", "ticks", "lots", "side")], repeats),
+    }
     del batch, frame
-    spreads["polars, one thread"] = Spread(_polars_on_one_thread(count, repeats))
+    spreads["polars, one thread"] = Spread(_polars_on_one_thread(count, repeats, engine))
     part = Part(
         f"batch: {count / 1e6:g} million trades in memory to {ours.bars} bars, CVD and {ours.cells} footprint cells",
-        ("candidate", "seconds", "million trades/s", "ours is"),
+        ("candidate", "seconds", "million trades/s", "ours is", "target"),
         ("numba", "numpy", "polars", "duckdb"),
     )
-    mine = spreads["ours, one thread"].median
+    ratios = {name: spread.median / spreads["ours, one thread"].median for name, spread in spreads.items()}
     for name, spread in spreads.items():
-        part.add((name, spread, count / spread.median / 1e6, f"{spread.median / mine:.2f}x"))
-    polars = min(spreads["polars, in-memory"].median, spreads["polars, streaming"].median)
+        part.add((name, spread, count / spread.median / 1e6, f"{ratios[name]:.2f}x", f"{TARGET:g}x" if name == "polars" else ""))
     part.ratios += [
-        Ratio("batch, ours on one thread beside polars with its default threads", polars / mine, None if is_quick else TARGET),
-        Ratio("batch, ours beside polars, both on one thread", spreads["polars, one thread"].median / mine),
-        Ratio("batch, ours on one thread beside duckdb", spreads["duckdb"].median / mine),
+        Ratio("batch, ours on one thread beside polars with its default threads", ratios["polars"], TARGET),
+        Ratio("batch, ours beside polars, both on one thread", ratios["polars, one thread"]),
+        Ratio("batch, ours on one thread beside duckdb", ratios["duckdb"]),
     ]
-    part.notes.append("all made the same bars, CVD and cells; ours also least and most delta of each bar, notional and side sources")
+    part.notes.append(f"all made the same bars, CVD and cells (ours also each bar's least and most delta, notional, side sources); polars' engine: {engine}")
     return [part]
 
 
-def _same(name: str, theirs: Totals, ours: Totals) -> None:
-    assert theirs == ours, f"{name} and ours disagree:\n{theirs}\n{ours}"
-
-
-def _polars_on_one_thread(count: int, repeats: int) -> list[float]:
-    command = [sys.executable, "-m", "tests.benchmarks.batch", str(count), str(repeats)]
+def _polars_on_one_thread(count: int, repeats: int, engine: str) -> list[float]:
+    command = [sys.executable, "-m", "tests.benchmarks.batch", str(count), str(repeats), engine]
     environment = {**os.environ, "POLARS_MAX_THREADS": "1"}
     done = subprocess.run(command, cwd=Path(__file__).resolve().parents[2], env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    values: list[list[float]] = json.loads(done.stdout)
-    return min(values, key=lambda found: Spread(found).median)
+    values: list[float] = json.loads(done.stdout)
+    return values
 
 
 if __name__ == "__main__":
-    one = frame_of(tape(int(sys.argv[1])))
-    print(json.dumps([timed(lambda engine=engine: with_polars(one, engine), int(sys.argv[2])).values for engine in ("in-memory", "streaming")]))  # type: ignore[misc]
+    size, times, chosen = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    alone = frame_of(tape(size))
+    with_polars(alone, chosen)
+    print(json.dumps(timed(lambda: with_polars(alone, chosen), times).values))
