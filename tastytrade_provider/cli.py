@@ -108,6 +108,71 @@ def emulate(**options: Any) -> None:
     run(**options)
 
 
+@cli.command()
+@click.argument("symbols", nargs=-1)
+@click.option("--seconds", type=click.FloatRange(min=0.1), help="Stop after this long; without it, on Ctrl-C.")
+@click.option("--path", type=click.Path(path_type=Path, file_okay=False), help="The journal's folder; without it journal.path of the config.")
+@_CONFIG
+def record(**options: Any) -> int:
+    """Record the raw feed of SYMBOLS (default: those of the config) into a journal, to be replayed. Exit code 1 where a message could not be written."""
+    from .commands.record import run
+
+    return run(**options)
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.argument("symbols", nargs=-1)
+@click.option("--speed", type=_Speed(), default=None, help="1 as recorded, N times, or max: as fast as it goes.")
+@_TIMEFRAME
+@_JSON
+@_CONFIG
+def replay(**options: Any) -> None:
+    """Play PATH (a journal's folder, a session file or a tape; default: replay.path of the config), all of it or only SYMBOLS."""
+    from .commands.replay import run
+
+    run(**options)
+
+
+@cli.group()
+def journal() -> None:
+    """Look after a journal of recorded messages."""
+
+
+_JOURNAL_PATH = click.argument("path", type=click.Path(path_type=Path))
+
+
+@journal.command("info")
+@_JOURNAL_PATH
+@_JSON
+def journal_info(path: Path, as_json: bool) -> int:
+    """Say what a journal holds, segment by segment. Exit code 1 where damage is found."""
+    from .commands.journal import info
+
+    return info(path, as_json)
+
+
+@journal.command("verify")
+@_JOURNAL_PATH
+@_JSON
+def journal_verify(path: Path, as_json: bool) -> int:
+    """Read every byte of a journal and list what is damaged. Exit code 1 where something is."""
+    from .commands.journal import verify
+
+    return verify(path, as_json)
+
+
+@journal.command("compact")
+@_JOURNAL_PATH
+@click.option("--to", type=click.Path(path_type=Path, file_okay=False), help="Where the files go; without it the journal's folder 'sessions'.")
+@_JSON
+def journal_compact(path: Path, to: Path | None, as_json: bool) -> int:
+    """Make one Parquet file per contract and session of the closed segments. Exit code 1 where damage is found, and then nothing is made."""
+    from .commands.journal import compact
+
+    return compact(path, to, as_json)
+
+
 @cli.group()
 def config() -> None:
     """Look at the configuration."""

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from .emulator import CLIENT_SECRET, REFRESH_TOKEN, Emulator, load_tape
 from .emulator.source import Source
 from .errors import ConnectionLost
+from .journal import Journal
 from .sessions import is_open, session_at
 from .settings import Settings, TastytradeSettings
 from .tastytrade.auth import Account
@@ -27,7 +28,9 @@ _WARM_UP_NS = 60_000_000_000
 def create(settings: Settings) -> DemoProvider:
     """The factory the registry calls."""
     demo = settings.demo
-    return DemoProvider(source(demo.tape, seed=demo.seed), speed=demo.speed)
+    made = DemoProvider(source(demo.tape, seed=demo.seed), speed=demo.speed)
+    made.journal = Journal(settings.journal.path) if settings.journal.enabled else None
+    return made
 
 
 def source(
@@ -75,9 +78,7 @@ class DemoProvider(TastyTradeProvider):
             self._lines.clear()
         self._was_played, self._is_at_end = True, False
         await self.emulator.start()
-        self._settings = TastytradeSettings(
-            client_secret=SecretStr(CLIENT_SECRET), refresh_token=SecretStr(REFRESH_TOKEN), api_url=self.emulator.api_url
-        )
+        self._settings = TastytradeSettings(client_secret=SecretStr(CLIENT_SECRET), refresh_token=SecretStr(REFRESH_TOKEN), api_url=self.emulator.api_url)
         self._account = Account(self._settings)
         try:
             await super().connect()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 INDICATORS = ("volume_delta", "cvd", "delta_divergence")
 _SIGNALS = ("regular", "hidden", "absorption")
+_VOLUMES = ("unknown_volume", "delta", "min_delta", "max_delta", "cvd", "cvd_open", "cvd_high", "cvd_low")
 _RATE_S = 5.0
 
 
@@ -130,7 +131,7 @@ def _columns(bars: list[Bar]) -> tuple[list[float], list[float], list[float]]:
 
 
 def bar_record(update: Update) -> dict[str, Any]:
-    """One bar and its indicator values, ready for JSON."""
+    """One bar and its indicator values, ready for JSON: NaN is None, and what is a volume is the exact decimal of its whole lots."""
     bar = update.bar
     record: dict[str, Any] = {
         "time": np.datetime_as_string(np.datetime64(bar.start_ns, "ns"), unit="s") + "Z",
@@ -149,7 +150,9 @@ def bar_record(update: Update) -> dict[str, Any]:
         "complete": bar.complete,
         "revision": bar.revision,
     }
-    return record | {name: None if math.isnan(value) else value for name, value in update.values.items()}
+    record |= {name: None if math.isnan(value) else value for name, value in update.values.items()}
+    contract = bar.contract
+    return record | {name: contract.size(contract.lots(record[name])) for name in _VOLUMES if record[name] is not None}
 
 
 def table(watched: Iterable[Watched], title: str, caption: str = "") -> Table:

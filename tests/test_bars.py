@@ -37,6 +37,10 @@ def several(*trades: TradeBatch) -> TradeBatch:
     return TradeBatch.concat(list(trades))
 
 
+def _place(bar: Bar) -> tuple[int, int]:
+    return (bar.start_ns, 0) if bar.timeframe.is_time else (bar.session.toordinal(), bar.bar_no)
+
+
 class Seen:
     """The latest word on every bar, as a careful consumer keeps it."""
 
@@ -45,7 +49,7 @@ class Seen:
 
     def take(self, bars: list[Bar]) -> None:
         for bar in bars:
-            key = (bar.session.toordinal(), bar.bar_no) if not bar.timeframe.is_time else (bar.start_ns, 0)
+            key = _place(bar)
             before = self.bars.get(key)
             assert before is None or bar.revision > before.revision, f"revision {bar.revision} after {before.revision}"
             self.bars[key] = bar
@@ -54,7 +58,7 @@ class Seen:
         """Closed bars that were not withdrawn, then the forming one, which may stand where a closed one was taken back."""
         bars = {key: bar for key, bar in self.bars.items() if bar.open is not None}
         if forming is not None:
-            bars = {key: bar for key, bar in bars.items() if bar.start_ns < forming.start_ns or (bar.session, bar.bar_no) < (forming.session, forming.bar_no)}
+            bars = {key: bar for key, bar in bars.items() if key < _place(forming)}
         return sorted([*bars.values(), *([forming] if forming else [])], key=lambda bar: (bar.start_ns, bar.session, bar.bar_no))
 
 
@@ -558,7 +562,13 @@ def test_insane_prices_in_a_bar_take_no_memory_and_leave_the_footprint_right(tim
     ticks = 24_000 + np.cumsum(rng.integers(-2, 3, n))
     for place in (5, 700, 701, 1500, 2400):
         ticks[place] = 400_000_000 if place % 2 else -300_000_000
-    columns = {"time_ns": OPEN + np.arange(n) * SECOND, "index": np.arange(n), "price": ticks * 0.25, "size": rng.integers(1, 9, n), "side": rng.integers(-1, 2, n)}
+    columns = {
+        "time_ns": OPEN + np.arange(n) * SECOND,
+        "index": np.arange(n),
+        "price": ticks * 0.25,
+        "size": rng.integers(1, 9, n),
+        "side": rng.integers(-1, 2, n),
+    }
     trades = TradeBatch(ES, columns)
     made = made_bars(rows_of(trades), int(timeframe[:-1]), timeframe[-1], ROUND_THANKSGIVING)
     history = build_history(trades, timeframe, ES)

@@ -39,18 +39,14 @@ def run(
     """Run it; see `demo --help`."""
     settings = load(config_path)
     chosen = tape or settings.demo.tape
-    market = source(
-        chosen, seed=settings.demo.seed if seed is None else seed, symbol=symbol, tick_size=tick_size, size_step=size_step, calendar=calendar
-    )
+    market = source(chosen, seed=settings.demo.seed if seed is None else seed, symbol=symbol, tick_size=tick_size, size_step=size_step, calendar=calendar)
     pace = speed or settings.demo.speed
     provider = DemoProvider(market, speed=pace, infer_sides=infer_sides)
     clock_speed = pace if market.is_endless and pace != "max" else None
     asyncio.run(_demo(provider, timeframe or settings.timeframe, seconds, clock_speed, infer_sides, as_json))
 
 
-async def _demo(
-    provider: DemoProvider, timeframe: str, seconds: float | None, clock_speed: float | None, infer_sides: bool, json: bool
-) -> None:
+async def _demo(provider: DemoProvider, timeframe: str, seconds: float | None, clock_speed: float | None, infer_sides: bool, json: bool) -> None:
     manager = IndicatorManager()
     sides: dict[tuple[str, int], int] = {}
     async with provider:

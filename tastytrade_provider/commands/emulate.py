@@ -28,6 +28,8 @@ def run(
 ) -> None:
     """Run it; see `emulate --help`."""
     market = source(tape, seed=1 if seed is None else seed, symbol=symbol, tick_size=tick_size, size_step=size_step, calendar=calendar)
+    if truth is not None:
+        truth.touch()  # a place that cannot be written is told before anything listens
     asyncio.run(_emulate(Emulator(market, speed=speed or 1.0, truth_path=truth), port))
 
 

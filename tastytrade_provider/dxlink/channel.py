@@ -30,6 +30,8 @@ class Channel:
     was_told: bool = False
     """The peer has been told of some; telling it anew has to begin with a reset."""
     requested_s: float | None = None
+    columns: EventFields = field(default_factory=dict)
+    """Event type -> columns, FEED_CONFIG over FEED_SETUP: kept merged, since every data message asks."""
 
     @property
     def contract(self) -> str | None:
@@ -42,7 +44,7 @@ class Channel:
 
         Raises ProtocolViolation for a type that neither named, since no row of it can be read.
         """
-        known = {**_fields(self.setup), **_fields(self.config)}
+        known = self.columns
         if event_type not in known:
             raise ProtocolViolation(f"channel {self.id} has no columns for {event_type!r}; announced: {', '.join(known) or 'none'}")
         return known[event_type]
@@ -50,10 +52,12 @@ class Channel:
     def add_setup(self, setup: FeedSetup) -> None:
         """Merge a FEED_SETUP: what a later one leaves out stays as it was."""
         self.setup = setup if self.setup is None else _merged(self.setup, setup)
+        self._merge_columns()
 
     def add_config(self, config: FeedConfig) -> None:
         """Merge a FEED_CONFIG: servers repeat it with only the event types that changed."""
         self.config = config if self.config is None else _merged(self.config, config)
+        self._merge_columns()
 
     def add_change(self, change: FeedSubscription) -> None:
         """Apply a change of subscriptions in the order reset, remove, add."""
@@ -67,7 +71,11 @@ class Channel:
     def forget(self) -> None:
         """Back to a channel nothing was agreed on, when a client asks for it anew."""
         self.setup = self.config = None
+        self._merge_columns()
         self.subscriptions.clear()
+
+    def _merge_columns(self) -> None:
+        self.columns = {**_fields(self.setup), **_fields(self.config)}
 
 
 def _fields(settings: FeedSetup | FeedConfig | None) -> EventFields:

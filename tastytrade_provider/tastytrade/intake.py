@@ -83,7 +83,7 @@ class Intake:
 
     def _all_wanted(self, some: int, every: int) -> bool:
         """Whether no trade of a batch is filtered, by the flags that any and that all of them have."""
-        return not any((every if value == 0 else some) & mask != value for mask, value in self._unwanted.values())
+        return not any((every if value == 0 else some) & mask == value for mask, value in self._unwanted.values())
 
     def _matched(self, batch: TradeBatch) -> TradeBatch:
         """Row by row, in order, since one row may concern another of the same batch."""

@@ -23,10 +23,10 @@ import orjson
 
 from ..dxlink.messages import FeedData, shown
 from ..dxlink.rows import Row, decode, time_of
-from ..dxlink.scanner import INTEGER, NUMBER, NUMBER_OR_NONE, TRUTH, WORD, Layout, scan, slots_of
+from ..dxlink.scanner import INTEGER, NUMBER, NUMBER_OR_NONE, TRUTH, WORD, Layout, joined, scan_joined, slots_of
 from ..errors import ProtocolViolation
 from ..jit import kernel
-from ..model import OFF_STEP_TOLERANCE, Array, Contract, SideSource, TradeBatch, TradeFlag
+from ..model import COLUMNS, OFF_STEP_TOLERANCE, Array, Contract, SideSource, TradeBatch, TradeFlag
 
 TIME_AND_SALE = "TimeAndSale"
 FIELDS = (
@@ -58,21 +58,24 @@ _NEEDED = ("eventSymbol", "price", "size")
 _SYMBOL, _INDEX, _TIME, _NANOS, _SIDE, _TYPE, _VALID, _LEG, _EXTENDED = (_INTS[name] for name in _ORDER[:9])
 _PRICE, _SIZE, _BID, _ASK = (_NUMBERS[name] for name in _ORDER[9:])
 _RECEIVED, _MESSAGE = 0, 1
+_DTYPES = tuple((name, np.dtype(kind)) for name, kind in COLUMNS.items())
 _FIRST_MS, _LAST_MS = (
     1_356_998_400_000,
     2_082_758_400_000,
 )  # 2013 to 2035, what the session tables cover; dxFeed's end-of-snapshot row says 2038
+_KEPT_ROWS = 1 << 16  # the scanner's columns are used again unless a snapshot made them larger than this (8 MB)
 _TICK_LIMIT, _LOT_LIMIT = float(2**31 - 1), float(2**53)
 
 
 @kernel
 def _to_trades(
     ints: Any, numbers: Any, n: int, symbol: int, tick_up: float, tick_down: float, step_up: float, step_down: float,
-    whole: Any, ticks: Any, real: Any, small: Any, flags: Any, bad: Any,
+    time: Any, received: Any, indices: Any, ticks: Any, whole_lots: Any, prices: Any, sizes: Any, bid: Any, ask: Any,
+    side: Any, source: Any, action: Any, flags: Any,
 ) -> Any:  # fmt: skip
-    """One contract's rows as trade columns. Returns how many, and how many rows were put into `bad` instead."""
-    m = wrong = 0
-    for i in range(n):
+    """One contract's rows as trade columns. Returns how many, and how many rows are none: their numbers go where those of the messages were."""
+    m = wrong = np.uint64(0)
+    for i in range(np.uint64(n)):
         if ints[_SYMBOL, i] != symbol:
             continue
         index, ms = ints[_INDEX, i], ints[_TIME, i]
@@ -84,14 +87,14 @@ def _to_trades(
             steps, lots = (steps if abs(steps) < _TICK_LIMIT else 0.0), (lots if 0 <= lots < _LOT_LIMIT else 0.0)
         nanos = ints[_NANOS, i]
         if not (_FIRST_MS <= ms < _LAST_MS and 0 <= nanos < 1_000_000 and abs(steps) < _TICK_LIMIT and 0 <= lots < _LOT_LIMIT):
-            bad[wrong] = i
-            wrong += 1
+            ints[_MESSAGE, wrong] = np.int64(i)  # wrong <= i: no row is lost that is still to be read
+            wrong += np.uint64(1)
             continue
-        whole[0, m], whole[1, m], whole[2, m] = ms * 1_000_000 + nanos, ints[_RECEIVED, i], index
-        ticks[m], whole[3, m] = np.rint(steps), np.rint(lots)
-        real[0, m], real[1, m], real[2, m], real[3, m] = price, size, numbers[_BID, i], numbers[_ASK, i]
-        small[0, m], small[2, m] = ints[_SIDE, i], ints[_TYPE, i]
-        small[1, m] = 0 if ints[_SIDE, i] != 0 else 3
+        time[m], received[m], indices[m] = ms * 1_000_000 + nanos, ints[_RECEIVED, i], index
+        ticks[m], whole_lots[m] = np.rint(steps), np.rint(lots)
+        prices[m], sizes[m], bid[m], ask[m] = price, size, numbers[_BID, i], numbers[_ASK, i]
+        side[m], action[m] = ints[_SIDE, i], ints[_TYPE, i]
+        source[m] = 0 if ints[_SIDE, i] != 0 else 3
         flags[m] = (
             (ints[_VALID, i] != 0)
             | (ints[_LEG, i] << 1)
@@ -99,8 +102,8 @@ def _to_trades(
             | ((abs(steps - np.rint(steps)) > OFF_STEP_TOLERANCE) << 3)
             | ((abs(lots - np.rint(lots)) > OFF_STEP_TOLERANCE) << 4)
         )
-        m += 1
-    return m, wrong
+        m += np.uint64(1)
+    return np.int64(m), np.int64(wrong)
 
 
 assert (TradeFlag.VALID_TICK, TradeFlag.SPREAD_LEG, TradeFlag.EXTENDED_HOURS, TradeFlag.OFF_TICK, TradeFlag.OFF_STEP) == (1, 2, 4, 8, 16)
@@ -117,92 +120,84 @@ class TradeDecoder:
         self.rejected = 0
         self.rejects: deque[str] = deque(maxlen=20)
         self._contracts: list[Contract] = []
+        self._ratios: list[tuple[float, float, float, float]] = []
         self._codes: dict[str, int] = {}
-        self._layouts: dict[tuple[str, ...], Layout | None] = {}
+        self._layouts: dict[tuple[str, ...], tuple[Layout | None, int, list[str]]] = {}
+        self._ints, self._numbers = _scratch(64)
 
     def watch(self, contract: Contract) -> None:
         """Accept rows of this contract's streamer symbol from now on."""
         if contract.streamer_symbol not in self._codes:
             self._codes[contract.streamer_symbol] = len(self._contracts)
             self._contracts.append(contract)
+            up, down, step_up, step_down = map(float, (*contract.tick_ratio, *contract.step_ratio))
+            self._ratios.append((up, down, step_up, step_down))
             self._layouts.clear()
 
     def decode(self, messages: Sequence[FeedData], received_ns: Sequence[int], fields_of: Callable[[str], Sequence[str]]) -> list[TradeBatch]:
         """The trades of several messages, in order. `fields_of` gives the announced columns of an event type."""
         raws = [message.raw for message in messages]
-        layout, fields = self._layout(fields_of)
-        room = sum(map(len, raws)) // max(2 * len(fields), 2) + 2
-        ints, numbers = np.empty((len(_INTS) + 2, room), np.int64), np.empty((len(_NUMBERS), room))
+        layout, width, absent = self._layout(fields_of)
         received = np.array(received_ns, np.int64)
+        together = joined(raws)
+        room = len(together[0]) // max(2 * width, 2) + 2
+        if room > self._ints.shape[1]:
+            self._ints, self._numbers = _scratch(2 * room)
         n = at = 0
-        absent = [name for name in _ORDER if name not in fields]
         while at < len(raws):
-            start = n
             if layout is not None:
-                n, at = scan(layout, raws, received, at, ints, numbers, n)
+                start = n
+                n, at = scan_joined(layout, together, received, at, self._ints, self._numbers, n)
                 for name in absent:
                     if name in _INTS:
-                        ints[_INTS[name], start:n] = _ABSENT[name]
+                        self._ints[_INTS[name], start:n] = _ABSENT[name]
                     else:
-                        numbers[_NUMBERS[name], start:n] = math.nan
+                        self._numbers[_NUMBERS[name], start:n] = math.nan
             if at < len(raws):
                 values = self._read(messages[at], fields_of)
-                if n + len(values) > ints.shape[1]:
+                if n + len(values) > self._ints.shape[1]:
                     more = n + len(values) + room
-                    ints, numbers = _grown(ints, more), _grown(numbers, more)
+                    self._ints, self._numbers = _grown(self._ints, more), _grown(self._numbers, more)
                 for value in values:
-                    ints[2:, n], numbers[:, n] = value
-                    ints[_RECEIVED, n], ints[_MESSAGE, n] = received[at], at
+                    self._ints[2:, n], self._numbers[:, n] = value
+                    self._ints[_RECEIVED, n], self._ints[_MESSAGE, n] = received[at], at
                     n += 1
                 at += 1
-        return self._batches(ints, numbers, n, messages, fields_of)
+        batches = self._batches(n)
+        if self._ints.shape[1] > _KEPT_ROWS:
+            self._ints, self._numbers = _scratch(64)
+        return batches
 
-    def _batches(self, ints: Array, numbers: Array, n: int, messages: Sequence[FeedData], fields_of: Callable[[str], Sequence[str]]) -> list[TradeBatch]:
-        present = range(len(self._contracts)) if len(self._contracts) <= 2 else np.unique(ints[_SYMBOL, :n]).tolist()
-        batches = []
-        for code in present:
+    def _batches(self, n: int) -> list[TradeBatch]:
+        ints, numbers, batches = self._ints, self._numbers, []
+        present = [n] if len(self._contracts) == 1 else np.bincount(ints[_SYMBOL, :n]).tolist()
+        for code, rows in enumerate(present):
+            if rows == 0:
+                continue
             contract = self._contracts[code]
-            tick, step = contract.tick_ratio, contract.step_ratio
-            whole, real, small = np.empty((4, n), np.int64), np.empty((4, n)), np.empty((3, n), np.int8)
-            ticks, flags, bad = np.empty(n, np.int32), np.empty(n, np.uint16), np.empty(n, np.int64)
-            m, wrong = _to_trades(
-                ints,
-                numbers,
-                n,
-                code,
-                float(tick[0]),
-                float(tick[1]),
-                float(step[0]),
-                float(step[1]),
-                whole,
-                ticks,
-                real,
-                small,
-                flags,
-                bad,
-            )
-            for row in bad[:wrong].tolist():
+            columns = {name: np.empty(rows, kind) for name, kind in _DTYPES}
+            m, wrong = _to_trades(ints, numbers, n, code, *self._ratios[code], *columns.values())
+            for row in ints[_MESSAGE, :wrong].tolist() if wrong else ():
                 shown = {name: ints[at, row].item() for name, at in _INTS.items()} | {name: numbers[at, row].item() for name, at in _NUMBERS.items()}
                 self._reject({**shown, "eventSymbol": contract.streamer_symbol}, "time, price or size is out of range")
+            if m < rows:
+                columns = {name: column[:m] for name, column in columns.items()}
             if m:
-                columns: dict[str, Array] = {
-                    "time_ns": whole[0, :m], "received_ns": whole[1, :m], "index": whole[2, :m], "ticks": ticks[:m], "lots": whole[3, :m],
-                    "price": real[0, :m], "size": real[1, :m], "bid": real[2, :m], "ask": real[3, :m],
-                    "side": small[0, :m], "side_source": small[1, :m], "action": small[2, :m], "flags": flags[:m],
-                }  # fmt: skip
                 batches.append(TradeBatch.of(contract, columns))
         return batches
 
-    def _layout(self, fields_of: Callable[[str], Sequence[str]]) -> tuple[Layout | None, tuple[str, ...]]:
+    def _layout(self, fields_of: Callable[[str], Sequence[str]]) -> tuple[Layout | None, int, list[str]]:
+        """How to scan, where it can be scanned; the count of columns; and those of ours that are not sent."""
         try:
             fields = tuple(fields_of(TIME_AND_SALE))
         except ProtocolViolation:
-            return None, ()  # FULL rows name their own columns
+            return None, 0, []  # FULL rows name their own columns
         if fields not in self._layouts:
             words = {"eventSymbol": self._codes, "aggressorSide": _SIDES, "type": _TYPES}
             readable = all(name in fields for name in _NEEDED) and ("index" in fields or "time" in fields)
-            self._layouts[fields] = Layout.of(TIME_AND_SALE, fields, _KINDS, words, _ORDER) if readable else None
-        return self._layouts[fields], fields
+            layout = Layout.of(TIME_AND_SALE, fields, _KINDS, words, _ORDER) if readable else None
+            self._layouts[fields] = layout, len(fields), [name for name in _ORDER if name not in fields]
+        return self._layouts[fields]
 
     def _read(self, message: FeedData, fields_of: Callable[[str], Sequence[str]]) -> list[tuple[list[int], list[float]]]:
         """The long way: a message with anything unusual in it, row by row."""
@@ -242,7 +237,8 @@ def _row_values(row: Row, codes: Mapping[str, int]) -> tuple[list[int], list[flo
     ints = [
         codes[symbol], index, time, _whole(row.get("timeNanoPart"), "timeNanoPart", 0),
         _SIDES.get(side, 0) if isinstance(side, str) else 0, _TYPES[kind] if kind is not None else 0,
-        0 if row.get("validTick") in (False, 0, "false") else 1, int(row.get("spreadLeg") in (True, "true")), int(row.get("extendedTradingHours") in (True, "true")),
+        int(row.get("validTick") not in (False, "false")), int(row.get("spreadLeg") in (True, "true")),
+        int(row.get("extendedTradingHours") in (True, "true")),
     ]  # fmt: skip
     price, size = _real(row.get("price")), _real(row.get("size"))
     if kind != "CANCEL" and not (math.isfinite(price) and math.isfinite(size)):
@@ -277,6 +273,11 @@ def _as_json(row: Mapping[str, object]) -> bytes:
         return orjson.dumps(row)
     except TypeError:  # nested deeper than can be written
         return str({name: type(value).__name__ if isinstance(value, list | dict) else value for name, value in row.items()}).encode()
+
+
+def _scratch(room: int) -> tuple[Array, Array]:
+    """The scanner's columns for so many rows."""
+    return np.empty((len(_INTS) + 2, room), np.int64), np.empty((len(_NUMBERS), room))
 
 
 def _grown(columns: Array, room: int) -> Array:

@@ -26,6 +26,7 @@ from ..errors import (
     SessionConflict,
     UsageError,
 )
+from ..journal import Journal
 from ..model import Contract, Gap, Roll, TradeBatch
 from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription
 from ..settings import Settings, TastytradeSettings
@@ -52,7 +53,7 @@ def backoff_s(attempt: int, chance: float) -> float:
 
 def create(settings: Settings) -> TastyTradeProvider:
     """The factory the registry calls."""
-    return TastyTradeProvider(settings.tastytrade)
+    return TastyTradeProvider(settings.tastytrade, journal=Journal(settings.journal.path) if settings.journal.enabled else None)
 
 
 class TastyTradeProvider(DataProvider):
@@ -61,6 +62,7 @@ class TastyTradeProvider(DataProvider):
     settings     the `tastytrade` section of the configuration
     wait         True: a slow consumer makes the feed wait instead of losing trades (for tapes, whose server waits too)
     trust_flags  False: the exchange's flags are ignored and sides inferred, to measure the rules
+    journal      where every message of trades is kept as it came, before anything looks into it; opened and closed with the connection
 
     Rows that are not readable as trades are counted in `status().rejected` and the latest kept raw; rows filtered by configuration are counted too.
     After a broken connection it reconnects, resubscribes, and hands over one `Gap` per contract.
@@ -69,8 +71,9 @@ class TastyTradeProvider(DataProvider):
     name = "tastytrade"
     capabilities = Capabilities(trades=True, side_source="exchange")
 
-    def __init__(self, settings: TastytradeSettings, *, wait: bool = False, trust_flags: bool = True) -> None:
+    def __init__(self, settings: TastytradeSettings, *, wait: bool = False, trust_flags: bool = True, journal: Journal | None = None) -> None:
         self._settings, self._wait, self._trust_flags = settings, wait, trust_flags
+        self.journal = journal
         self._account = Account(settings)
         self._decoder = TradeDecoder()
         self._lines: dict[str, Line] = {}
@@ -101,11 +104,15 @@ class TastyTradeProvider(DataProvider):
             return
         self._enter("connecting")
         try:
+            if self.journal is not None:
+                await self.journal.start()
             await self._account.connect()
             stream = await self._open()
         except BaseException:
             self._enter("disconnected")
             await self._account.disconnect()
+            if self.journal is not None:
+                await self.journal.stop()
             raise
         self._runner = asyncio.create_task(self._run(stream), name="tastytrade stream")
 
@@ -120,6 +127,8 @@ class TastyTradeProvider(DataProvider):
         self._break_off()
         self._end_all(None)
         await self._account.disconnect()
+        if self.journal is not None:
+            await self.journal.stop()
 
     async def resolve(self, symbol: str) -> Contract:
         """The contract a symbol names: ES (front month), ESZ6, /ESZ6, ESZ26, /ESZ26:XCME, or a cryptocurrency's symbol."""
@@ -137,8 +146,10 @@ class TastyTradeProvider(DataProvider):
             raise UsageError(f"provider '{self.name}' is closed; connect() opens it again")
         line = self._lines.get(contract.streamer_symbol)
         if line is None:
-            intake = Intake(invalid_ticks=self._settings.invalid_ticks, spread_legs=self._settings.spread_legs, trust_flags=self._trust_flags)
-            line = self._lines[contract.streamer_symbol] = Line(contract, intake)
+            rules: Any = {"invalid_ticks": self._settings.invalid_ticks, "spread_legs": self._settings.spread_legs, "trust_flags": self._trust_flags}
+            line = self._lines[contract.streamer_symbol] = Line(contract, Intake(**rules))
+            if self.journal is not None:
+                self.journal.watch(contract, rules)
             self._decoder.watch(contract)
         listener: TradeSubscription = Subscription(contract, wait=self._wait, on_cancel=self._cancelled, on_room=self._room, on_failure=self._note_failure)
         is_first, protocol = line.join(listener, time.time_ns()), self._protocol
@@ -177,7 +188,7 @@ class TastyTradeProvider(DataProvider):
             rejects=tuple(self._decoder.rejects),
             delta_source="time_and_sale",
             token_level=self._token.level if self._token else None,
-            notes=tuple(self._notes),
+            notes=(*self._notes, *self._journal_notes()),
             failed=tuple(self._failed),
         )
 
@@ -239,12 +250,16 @@ class TastyTradeProvider(DataProvider):
         stream = self._stream
         if stream is None or channel != self._channel:
             return
-        is_full = False
-        for batch in self._decoder.decode(messages, received_ns, stream.protocol.channels[channel].fields):
+        is_full, fields, journal = False, stream.protocol.channels[channel].fields, self.journal
+        if journal is not None:
+            journal.append(messages, received_ns, {TIME_AND_SALE: fields(TIME_AND_SALE)})
+        for batch in self._decoder.decode(messages, received_ns, fields):
             line = self._lines[batch.contract.streamer_symbol]
             for item in line.take(batch):
                 if isinstance(item, Gap):
                     self._gaps.append(item)
+                    if journal is not None:
+                        journal.append_gap(item, before_read=True)
                 else:
                     self._lag_ms = (int(item.received_ns[-1]) - int(item.time_ns[-1])) / 1e6
                 is_full |= line.put(item)
@@ -301,6 +316,8 @@ class TastyTradeProvider(DataProvider):
             gap = line.silent(time.time_ns())
             if gap is not None:
                 self._gaps.append(gap)
+                if self.journal is not None:
+                    self.journal.append_gap(gap)
                 line.put(gap)
 
     def _cancelled(self, listener: Subscription[TradeBatch | Gap | Roll]) -> None:
@@ -312,6 +329,10 @@ class TastyTradeProvider(DataProvider):
     def _room(self) -> None:
         if self._wait and self._stream is not None and not any(sub.is_full for line in self._lines.values() for sub in line.listeners):
             self._stream.resume()
+
+    def _journal_notes(self) -> list[str]:
+        journal = self.journal
+        return [f"{journal.lost} messages were not journalled: {journal.failure}"] if journal is not None and journal.failure else []
 
     def _note_failure(self, error: Exception) -> None:
         self._failed.append(f"a callback raised {type(error).__name__}: {error}")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tastytrade.instruments import Cryptocurrency, Future
 
 ACCEPTED = "ES (front month), ESZ6, /ESZ6, ESZ26, /ESZ26:XCME"
-_DATED = re.compile(r"/?([A-Z0-9]{1,4}?)([FGHJKMNQUVXZ])(\d{1,2})(?::([A-Z]+))?")
+_DATED = re.compile(r"/?([A-Z0-9]{1,4}?)([FGHJKMNQUVXZ])([0-9]{1,2})(?::([A-Z]+))?")
 _ROOT = re.compile(r"/?([A-Z0-9]{1,4})")
 
 

@@ -140,12 +140,12 @@ def with_duckdb(frame: pl.DataFrame) -> Totals:
     import duckdb
 
     key = f"time_ns // {_MINUTE_NS}"
-    made = duckdb.sql(
+    made = duckdb.execute(
         f"with b as (select {key} as minute, arg_min(ticks, index) o, max(ticks) h, min(ticks) l, arg_max(ticks, index) c, sum(lots) v, sum(lots * side) d "
         f"from frame group by minute), s as (select *, sum(d) over (partition by (minute + {_SHIFT_MINUTES}) // {_DAY_MINUTES} order by minute) cvd from b) "
         "select count(*), sum(o + h + l + c), sum(v), sum(d), sum(cvd) from s"
     ).fetchall()
-    cells = duckdb.sql(
+    cells = duckdb.execute(
         f"with f as (select {key} as minute, ticks, sum(lots) filter (side = 1) b, sum(lots) filter (side = 0) u, sum(lots * side) d from frame group by all) "
         "select count(*), sum(b), sum(u), sum((minute % 1009) * ticks * d) from f"
     ).fetchall()
@@ -175,9 +175,8 @@ def faster_engine(frame: pl.DataFrame) -> str:
     return min(spent, key=lambda engine: spent[engine])
 
 
-def measure(is_quick: bool) -> list[Part]:
-    """50 million trades, five times each."""
-    count, repeats = (100_000, 2) if is_quick else (50_000_000, 5)
+def in_memory(count: int, repeats: int) -> tuple[Totals, str, dict[str, Spread]]:
+    """What all made of the tape, polars' engine, and the seconds of each; the tape is gone afterwards."""
     batch = tape(count)
     frame = frame_of(batch)
     engine = faster_engine(frame)
@@ -190,7 +189,13 @@ def measure(is_quick: bool) -> list[Part]:
         "duckdb": timed(lambda: with_duckdb(frame), min(repeats, 3)),
         "limit: numpy sum() of the columns": timed(lambda: [batch.columns[name].sum() for name in ("time_ns", "ticks", "lots", "side")], repeats),
     }
-    del batch, frame
+    return ours, engine, spreads
+
+
+def measure(is_quick: bool) -> list[Part]:
+    """50 million trades, five times each."""
+    count, repeats = (100_000, 2) if is_quick else (50_000_000, 5)
+    ours, engine, spreads = in_memory(count, repeats)
     spreads["polars, one thread"] = Spread(_polars_on_one_thread(count, repeats, engine))
     part = Part(
         f"batch: {count / 1e6:g} million trades in memory to {ours.bars} bars, CVD and {ours.cells} footprint cells",

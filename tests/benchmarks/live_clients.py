@@ -3,7 +3,8 @@
 sdk   tastytrade's SDK as it is, with the engine a first version of a program would have: dicts, floats, datetime-free buckets
 ours  the product: TastyTradeProvider -> subscription -> BarBuilder, with duplicates, sides, ledger, bars, footprint and CVD
 
-Started as `python -m tests.benchmarks.live_clients sdk|ours <port> <load>...`; a load is rows/rows per message/messages per second. Prints one JSON line a load.
+Started as `python -m tests.benchmarks.live_clients sdk|ours <port> <load>...`; a load is rows/rows per message/messages per second.
+Prints one JSON line a load.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ async def sdk(port: int, load: Load) -> tuple[Watch, tape.Sums]:
 
     session = Session("secret", "refresh", trust_env=False)
     session.session_expiration = time.time() + 86_400  # has a token: it need not log in
-    session._client.base_url = f"http://127.0.0.1:{port}{load.path()}"  # type: ignore[assignment]
+    session._client.base_url = f"http://127.0.0.1:{port}{load.path()}"
     watch, engine = Watch(load), NaiveEngine()
     async with session, DXLinkStreamer(session) as streamer:
         await streamer.subscribe(TimeAndSale, [tape.SYMBOL], refresh_interval=0)

@@ -75,7 +75,8 @@ class Part:
     def as_json(self) -> dict[str, object]:
         """For a program: every value measured, and the ratios."""
         ratios = [{"name": ratio.name, "value": ratio.value, "target": ratio.target, "met": ratio.is_met} for ratio in self.ratios]
-        return {"title": self.title, "machine": machine(), "versions": versions(self.packages), "measured": self.measured, "ratios": ratios, "notes": self.notes}
+        where = {"machine": machine(), "versions": versions(self.packages)}
+        return {"title": self.title, **where, "measured": self.measured, "ratios": ratios, "notes": self.notes}
 
 
 def short(value: float) -> str:

@@ -25,10 +25,10 @@ SEED = 20260105
 
 
 class Print(NamedTuple):
-    """One trade of the tape: Unix milliseconds, index, price in ticks, contracts, side 1 or -1, and whether the feed says it."""
+    """One trade of the tape: Unix milliseconds, dxFeed's index, price in ticks, contracts, side 1 or -1, and whether the feed says it."""
 
     time_ms: int
-    index: int
+    event_index: int
     ticks: int
     size: int
     side: int
@@ -54,7 +54,7 @@ def row(trade: Print) -> str:
     bid = (trade.ticks - (trade.side > 0)) * TICK
     said = ("BUY" if trade.side > 0 else "SELL") if trade.is_told else "UNDEFINED"
     return (
-        f'"{SYMBOL}",0,0,{trade.index},{trade.time_ms},0,{trade.index & 0x3FFFFF},"G",{trade.ticks * TICK},{float(trade.size)},{bid},{bid + TICK},'
+        f'"{SYMBOL}",0,0,{trade.event_index},{trade.time_ms},0,{trade.event_index & 0x3FFFFF},"G",{trade.ticks * TICK},{float(trade.size)},{bid},{bid + TICK},'
         f'"\\u0000","{said}",false,false,true,"NEW",null,null,null'
     )
 

@@ -23,7 +23,7 @@ async def with_picows(url: str, count: Count) -> None:
 
     done = asyncio.get_running_loop().create_future()
 
-    class Listener(WSListener):  # type: ignore[misc]
+    class Listener(WSListener):
         def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
             if count(len(frame.get_payload_as_bytes())) and not done.done():
                 done.set_result(None)

@@ -1,0 +1,72 @@
+"""What stands beside the raw messages so that they can be read without anything else: contracts, columns, gaps. As JSON, so that a person can read it too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import date
+from typing import Any
+
+import orjson
+
+from ..errors import JournalDamaged
+from ..model import Contract, Gap
+
+Columns = Mapping[str, tuple[str, ...]]
+"""Event type -> its columns in the order of the rows, as FEED_CONFIG announced them."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Contracts by streamer symbol, columns by event type, and by which rules trades were filtered when recorded (the arguments of an Intake)."""
+
+    contracts: Mapping[str, Contract] = field(default_factory=dict)
+    columns: Columns = field(default_factory=dict)
+    rules: Mapping[str, Any] = field(default_factory=dict)
+
+    def watching(self, contract: Contract, rules: Mapping[str, Any]) -> Context:
+        """With one more contract."""
+        return replace(self, contracts={**self.contracts, contract.streamer_symbol: contract}, rules=dict(rules))
+
+    def reading(self, columns: Mapping[str, tuple[str, ...]]) -> Context:
+        """With other columns."""
+        return replace(self, columns={**self.columns, **columns})
+
+    def encode(self) -> bytes:
+        """As payload of a CONTEXT record."""
+        contracts = [contract_as_json(contract) for contract in self.contracts.values()]
+        return orjson.dumps({"context": {"contracts": contracts, "columns": self.columns, "rules": self.rules}})
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Context:
+        """From the payload of a CONTEXT record."""
+        found = orjson.loads(payload)["context"]
+        contracts = [contract_of_json(contract) for contract in found["contracts"]]
+        columns = {name: tuple(names) for name, names in found["columns"].items()}
+        return cls({contract.streamer_symbol: contract for contract in contracts}, columns, found["rules"])
+
+
+def contract_as_json(contract: Contract) -> dict[str, Any]:
+    """A contract's fields, ready for JSON."""
+    return {**asdict(contract), "expiry": contract.expiry.isoformat() if contract.expiry else None}
+
+
+def contract_of_json(found: Mapping[str, Any]) -> Contract:
+    """A contract from its fields; those this version does not know are left out."""
+    known = {each.name: found[each.name] for each in fields(Contract) if each.name in found}
+    return Contract(**known | {"expiry": date.fromisoformat(found["expiry"]) if found["expiry"] else None})
+
+
+def encode_gap(gap: Gap, before_read: bool) -> bytes:
+    """As payload of a GAP record. `before_read`: it was told before the trades of the messages just recorded."""
+    values = {"symbol": gap.contract.streamer_symbol, "start_ns": gap.start_ns, "end_ns": gap.end_ns, "reason": gap.reason, "filled": gap.filled}
+    return orjson.dumps({"gap": {**values, "before_read": before_read}})
+
+
+def decode_gap(payload: bytes, context: Context) -> tuple[Gap, bool]:
+    """The gap of a GAP record, and whether it comes before the trades of the messages in front of it."""
+    found = orjson.loads(payload)["gap"]
+    contract = context.contracts.get(found["symbol"])
+    if contract is None:
+        raise JournalDamaged(f"a gap names {found['symbol']!r}, which no context before it holds")
+    return Gap(contract, found["start_ns"], found["end_ns"], found["reason"], found["filled"]), found["before_read"]

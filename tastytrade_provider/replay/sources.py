@@ -1,0 +1,200 @@
+"""What can be replayed: a journal, session files, a tape; each as reads, in the order of recording. Iterating begins anew."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..emulator.source import Print
+from ..emulator.tape import Tape, load_tape
+from ..errors import UsageError
+from ..journal import contexts, segments
+from ..journal.segments import SUFFIX
+from ..journal.sessions import load_session, session_info
+from ..model import Contract, TradeBatch, TradeFlag
+from ..tastytrade.intake import Intake
+from .decode import JournalDecoder, Read
+
+_ROWS = 4096  # handed over at a time where nobody waits for the clock
+_TAPE_TIES_NS = 1_000_000  # prints of one millisecond are one read
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of what was played so far, named as in ProviderStatus."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    excluded: Counter[str] = field(default_factory=Counter)
+    sides: Counter[str] = field(default_factory=Counter)
+    rejects: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, intakes: Sequence[Intake], rejected: int = 0, rejects: Sequence[str] = ()) -> Tally:
+        """Summed over contracts."""
+        names = ("trades", "duplicates", "orphans", "corrections", "cancels", "off_tick", "off_step")
+        made = cls({name: sum(getattr(intake.counts, name) for intake in intakes) for name in names} | {"rejected": rejected}, rejects=tuple(rejects))
+        for intake in intakes:
+            made.excluded.update(intake.counts.excluded)
+            made.sides.update(intake.sides.counts)
+        return made
+
+
+class Source(Protocol):
+    """Something recorded. `delta_source` is how its sides were found, `note` what a user should know after playing it."""
+
+    @property
+    def contracts(self) -> tuple[Contract, ...]: ...
+    @property
+    def delta_source(self) -> str: ...
+    @property
+    def note(self) -> str | None: ...
+    def tally(self) -> Tally: ...
+    def reads(self, gather: bool = False) -> Iterator[Read]: ...
+
+
+class JournalSource:
+    """A folder of segments, or one segment. `rules`: the arguments of an Intake; None: as when it was recorded."""
+
+    delta_source = "time_and_sale"
+
+    def __init__(self, path: Path, rules: Mapping[str, Any] | None = None) -> None:
+        self._path, self._rules = path, rules
+        self.contracts = tuple(contexts(path).contracts.values())
+        self._playing: JournalDecoder | None = None
+
+    @property
+    def note(self) -> str | None:
+        """Bytes at the end that are no record."""
+        torn = self._playing.reader.torn if self._playing else 0
+        return f"the last {torn:,} bytes of the journal are no record: cut off by a crash, or being written" if torn else None
+
+    def tally(self) -> Tally:
+        """Of the pass under way or the last one."""
+        playing = self._playing
+        return Tally.of(playing.intakes, playing.decoder.rejected, playing.decoder.rejects) if playing else Tally()
+
+    def reads(self, gather: bool = False) -> Iterator[Read]:
+        """Read by read as it came; `gather`: many at a time, and the tally is left alone."""
+        decoder = JournalDecoder(segments(self._path), rules=self._rules, gather=512 if gather else 0)
+        if not gather:
+            self._playing = decoder
+        return iter(decoder)
+
+
+class SessionSource:
+    """Session files: trades as they were handed over, files of several contracts by the time they were received."""
+
+    delta_source = "time_and_sale"
+    note = None
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._files: dict[Contract, list[tuple[str, Path]]] = {}
+        for path in paths:
+            info = session_info(path)
+            if info is None:
+                raise UsageError(f"{path} is a Parquet file but not one of a session; give a tape alone, not in a folder")
+            self._files.setdefault(info.contract, []).append((info.session, path))
+        self.contracts = tuple(self._files)
+        self._tally = Tally()
+
+    def tally(self) -> Tally:
+        """Trades; what was filtered or could not be read was left out when the files were made."""
+        return self._tally
+
+    def reads(self, gather: bool = False) -> Iterator[Read]:
+        """Trades received together; `gather`: many at a time."""
+        tally = Tally({"trades": 0, "corrections": 0, "cancels": 0})
+        if not gather:
+            self._tally = tally
+        last_ns: int | None = None
+        for at_ns, batch in heapq.merge(*(self._pieces(files, gather) for files in self._files.values()), key=lambda piece: piece[0]):
+            for name, count in zip(tally.counts, np.bincount(batch.action, minlength=3).tolist(), strict=True):
+                tally.counts[name] += count
+            yield Read(0 if last_ns is None else at_ns - last_ns, [batch])
+            last_ns = at_ns
+
+    @staticmethod
+    def _pieces(files: list[tuple[str, Path]], gather: bool) -> Iterator[tuple[int, TradeBatch]]:
+        for _, path in sorted(files):
+            batch = load_session(path)
+            at_ns = batch.received_ns if batch.received_ns.any() else batch.time_ns
+            bounds = np.arange(_ROWS, len(batch), _ROWS) if gather else np.flatnonzero(np.diff(at_ns)) + 1
+            for start, stop in zip([0, *bounds.tolist()], [*bounds.tolist(), len(batch)], strict=True):
+                if stop > start:
+                    yield int(at_ns[start]), batch[start:stop]
+
+
+class TapeSource:
+    """A tape's prints; each is received when the exchange published it."""
+
+    delta_source = "time_and_sale"
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+        self.contracts = tape.contracts
+        self._intake = Intake()
+
+    @property
+    def note(self) -> str | None:
+        """What the file did not say."""
+        return "; ".join(self._tape.assumed) or None
+
+    def tally(self) -> Tally:
+        """Of the pass under way or the last one."""
+        return Tally.of([self._intake])
+
+    def reads(self, gather: bool = False) -> Iterator[Read]:
+        """Prints of one millisecond; `gather`: many at a time."""
+        intake = Intake()
+        if not gather:
+            self._intake = intake
+        pending: list[Print] = []
+        last_ns: int | None = None
+        for event in [*self._tape, None]:
+            if event is not None and not isinstance(event, Print):
+                continue
+            is_full = event is None or (
+                len(pending) >= _ROWS if gather else bool(pending) and event.at_ns // _TAPE_TIES_NS != pending[0].at_ns // _TAPE_TIES_NS
+            )
+            if is_full and pending:
+                taken = intake.take(_batch(pending))
+                at_ns = pending[0].at_ns
+                if taken is not None:
+                    yield Read(0 if last_ns is None else at_ns - last_ns, [taken])
+                    last_ns = at_ns
+                pending = []
+            if event is not None:
+                pending.append(event)
+
+
+def _batch(prints: list[Print]) -> TradeBatch:
+    columns: dict[str, Any] = {name: [getattr(each, name) for each in prints] for name in ("time_ns", "index", "price", "size", "bid", "ask")}
+    for name in ("side", "action"):
+        columns[name] = np.array([getattr(each, name) for each in prints], np.int8)
+    flags = [TradeFlag.VALID_TICK * each.valid_tick | TradeFlag.SPREAD_LEG * each.spread_leg for each in prints]
+    return TradeBatch(prints[0].contract, columns | {"received_ns": [each.at_ns for each in prints], "flags": np.array(flags, np.uint16)})
+
+
+def open_source(path: Path | str, rules: Mapping[str, Any] | None = None) -> Source:
+    """What lies at a path: a journal (a folder or one segment), session files (a folder or one), or a tape. UsageError where it is none of these."""
+    path = Path(path)
+    if path.is_dir():
+        if any(path.glob(f"*{SUFFIX}")):
+            return JournalSource(path, rules)
+        files = sorted(path.rglob("*.parquet"))
+        if files:
+            return SessionSource(files)
+        raise UsageError(f"{path}: neither segments of a journal ({SUFFIX}) nor session files (.parquet) in it")
+    if not path.exists():
+        raise UsageError(f"{path}: there is nothing to replay; a journal's folder, a session file or a tape is")
+    if path.suffix == SUFFIX:
+        return JournalSource(path, rules)
+    if path.suffix == ".parquet" and session_info(path) is not None:
+        return SessionSource([path])
+    return TapeSource(load_tape(path))

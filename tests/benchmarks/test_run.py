@@ -1,0 +1,39 @@
+"""The benchmark tool works: its smallest run ends with a table, a file and the same results for every candidate."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).with_name("run.py")
+
+
+def bench(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(RUN), *arguments], cwd=folder, capture_output=True, text=True, timeout=100)
+
+
+def test_a_quick_run_prints_a_table_and_writes_every_value(tmp_path: Path) -> None:
+    pytest.importorskip("polars", reason="the peers are in the extra [bench]")
+    pytest.importorskip("duckdb", reason="the peers are in the extra [bench]")
+    done = bench("--quick", "--no-gate", "batch", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1380 bars" in done.stdout  # 100,000 trades fill one session of 23 hours
+    (part,) = json.loads((tmp_path / "bench.json").read_text())["parts"]
+    assert len(part["measured"]["ours, one thread seconds"]) == 2
+    assert [ratio["target"] for ratio in part["ratios"]] == [2.5, None, None]
+
+
+def test_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = bench("speed", folder=tmp_path)
+    assert done.returncode == 2
+    assert "'speed' is none of decode, live, transport, batch" in done.stderr
+
+
+def test_a_ratio_below_its_target_is_a_miss_and_one_without_a_target_never_is() -> None:
+    code = "from tests.benchmarks.report import Ratio; print(Ratio('a', 2.4, 2.5).is_met, Ratio('b', 2.5, 2.5).is_met, Ratio('c', 0.1).is_met)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=RUN.parents[2], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["False", "True", "True"]

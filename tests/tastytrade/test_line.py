@@ -1,0 +1,89 @@
+"""The gap of an outage: from the newest trade before it to the first after it, told once, and never shortened by a straggler."""
+
+from __future__ import annotations
+
+from tastytrade_provider.model import Action, Gap, TradeBatch
+from tastytrade_provider.provider import Subscription
+from tastytrade_provider.tastytrade.intake import Intake
+from tastytrade_provider.tastytrade.line import Line, TradeSubscription
+from tests.checks.builders import ES, a_batch, opening
+
+S = 10**9
+T = opening()
+
+
+def a_line(listeners: int = 1) -> Line:
+    line = Line(ES, Intake())
+    for _ in range(listeners):
+        line.join(Subscription(ES), T)
+    return line
+
+
+def trades(*at_s: float, action: Action = Action.NEW, first: int | None = None) -> TradeBatch:
+    """A trade at each second after the opening, received a tenth of a second later; its index is its tenth of a second."""
+    time_ns = [T + int(s * S) for s in at_s]
+    index = [int(s * 10) for s in at_s] if first is None else list(range(first, first + len(at_s)))
+    return a_batch(time_ns=time_ns, received_ns=[t + S // 10 for t in time_ns], index=index, action=[int(action)] * len(at_s), price=[6000.0] * len(at_s))
+
+
+def test_the_first_trade_after_an_outage_ends_the_gap_and_comes_after_it() -> None:
+    line = a_line()
+    line.take(trades(1, 2))
+    line.broke()
+    gap, batch = line.take(trades(9, 10))
+    assert gap == Gap(ES, T + 2 * S, T + 9 * S + 1, "connection lost")
+    assert isinstance(batch, TradeBatch)
+    assert len(line.take(trades(11))) == 1
+
+
+def test_a_correction_of_an_earlier_trade_does_not_end_the_gap() -> None:
+    line = a_line()
+    line.take(trades(1, 2))
+    line.broke()
+    [correction] = line.take(trades(1, action=Action.CORRECTION))
+    assert isinstance(correction, TradeBatch)
+    gap, _ = line.take(trades(9))
+    assert gap == Gap(ES, T + 2 * S, T + 9 * S + 1, "connection lost")
+
+
+def test_two_outages_without_a_trade_between_are_one_gap() -> None:
+    line = a_line()
+    line.take(trades(1))
+    line.broke()
+    line.broke()
+    gap, _ = line.take(trades(20))
+    assert gap == Gap(ES, T + 1 * S, T + 20 * S + 1, "connection lost")
+
+
+def test_without_a_trade_the_exchanges_clock_ends_the_gap() -> None:
+    line = a_line()
+    line.take(trades(5))  # received at 5.1 s of our clock
+    line.broke()
+    assert line.silent(T + 15 * S + S // 10) == Gap(ES, T + 5 * S, T + 15 * S, "connection lost")
+    assert line.silent(T + 16 * S) is None
+    assert len(line.take(trades(30))) == 1
+
+
+def test_an_outage_before_the_first_trade_is_a_gap_from_the_subscription_on() -> None:
+    line = a_line()  # since T
+    line.broke()
+    gap, _ = line.take(trades(9))  # received 9.1 s after the subscription
+    assert gap == Gap(ES, T - S // 10, T + 9 * S + 1, "connection lost")
+    quiet = a_line()
+    quiet.broke()
+    assert quiet.silent(T + 4 * S) == Gap(ES, T, T + 4 * S, "connection lost")
+
+
+def test_nobody_is_told_of_an_outage_in_which_nobody_listened() -> None:
+    line = a_line(listeners=0)
+    line.broke()
+    line.join(Subscription(ES), T)
+    assert len(line.take(trades(9))) == 1
+
+
+def test_only_the_first_listener_and_the_last_concern_the_feed() -> None:
+    line = a_line(listeners=0)
+    one: TradeSubscription = Subscription(ES)
+    other: TradeSubscription = Subscription(ES)
+    assert [line.join(one, T), line.join(other, T)] == [True, False]
+    assert [line.leave(one), line.leave(one), line.leave(other)] == [False, False, True]

@@ -1,0 +1,178 @@
+"""The demo: a tape goes through the loopback exchange's socket, and every number that comes out is known from elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.checks.sources import a_tape
+from tests.checks.terminal import Run, runner
+
+KEYS = [
+    "trades", "volume", "buy_volume", "sell_volume", "unknown_volume", "delta", "cvd_high", "cvd_low", "poc", "open", "high", "low", "close",
+    "bars", "trades_by_source",
+]  # fmt: skip
+ES, ETH = "es_h4_20231225_trades_bbo.csv.gz", "ethusdt_usdm_20240808_trades_bookticker.csv.gz"
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where the exchange puts its ground truth
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.chdir(tmp_path)
+    return runner(capsys, monkeypatch)
+
+
+def only(found: dict[str, Any], *names: str) -> tuple[Any, ...]:
+    return tuple(found[name] for name in names)
+
+
+# --- recorded tapes
+
+
+def test_the_recorded_hour_of_es_gives_the_numbers_worked_out_independently(run: Run, tapes: Path) -> None:
+    found = run("demo", "--tape", tapes / ES, "--speed", "max", "--timeframe", "15m", "--json").json
+    assert list(found) == KEYS
+    assert only(found, "trades", "volume", "buy_volume", "sell_volume", "unknown_volume", "delta") == (2973, 9892, 5322, 4526, 44, 796)
+    assert only(found, "cvd_high", "cvd_low", "poc") == (860, -4, 4810.0)
+    assert only(found, "open", "high", "low", "close") == (4800.25, 4811.75, 4800.25, 4810.0)
+    assert [bar["delta"] for bar in found["bars"]] == [302, 520, -133, 107]
+    assert {name: n for name, n in found["trades_by_source"].items() if n} == {"exchange": 2972, "none": 1}
+
+
+def test_with_the_flags_withheld_the_quote_rule_finds_every_side_of_that_hour(run: Run, tapes: Path) -> None:
+    ended = run("demo", "--tape", tapes / ES, "--speed", "max", "--timeframe", "15m", "--json", "--infer-sides")
+    assert list(ended.json) == [*KEYS, "agreement"]
+    assert ended.json["agreement"] == {"compared": 2972, "agreed": 2972}
+    assert only(ended.json, "buy_volume", "sell_volume", "delta", "cvd_high", "cvd_low") == (5322, 4526, 796, 860, -4)
+    assert ended.json["trades_by_source"]["exchange"] == 0
+
+
+def test_the_sums_of_a_crypto_tape_are_exact_to_the_last_decimal(run: Run, tapes: Path) -> None:
+    with gzip.open(tapes / ETH, "rt", newline="") as lines:
+        trades = [row for row in csv.DictReader(lines) if row["kind"] == "T"]
+    sums: Counter[str] = Counter()
+    levels: Counter[Decimal] = Counter()
+    for row in trades:
+        sums[row["side"]] += Decimal(row["size"])  # type: ignore[assignment]  # exact where a float would not be
+        levels[Decimal(row["price"])] += Decimal(row["size"])  # type: ignore[assignment]
+    found = run("demo", "--tape", tapes / ETH, "--speed", "max", "--timeframe", "1m", "--json").json
+    exact = {name: Decimal(str(found[name])) for name in ("volume", "buy_volume", "sell_volume", "unknown_volume", "delta", "poc", "high", "low")}
+    assert found["trades"] == len(trades) == 14_076
+    assert exact == {
+        "volume": sum(levels.values()),
+        "buy_volume": sums["BUY"],
+        "sell_volume": sums["SELL"],
+        "unknown_volume": 0,
+        "delta": Decimal(sums["BUY"]) - sums["SELL"],
+        "poc": levels.most_common(1)[0][0],
+        "high": max(levels),
+        "low": min(levels),
+    }
+    assert sum(Decimal(str(bar["delta"])) for bar in found["bars"]) == exact["delta"]
+
+
+# --- tapes written here
+
+
+def test_a_tape_of_six_prints_gives_what_one_can_add_up_by_hand(run: Run, tmp_path: Path) -> None:
+    tape = a_tape(
+        tmp_path / "es_z6.csv",
+        """
+        1795357800000000000, 6000.00, 7, UNDEFINED,        ,
+        1795357801000000000, 6000.25, 3, BUY,       6000.00, 6000.25
+        1795357802000000000, 6000.00, 5, SELL,      6000.00, 6000.25
+        1795357861000000000, 6000.50, 4, BUY,       6000.25, 6000.50
+        1795357862000000000, 6000.50, 2, UNDEFINED, 6000.25, 6000.50
+        1795357863000000000, 6000.25, 1, SELL,      6000.25, 6000.50
+        """,
+    )
+    ended = run("demo", "--tape", tape, "--speed", "max", "--json")
+    found = ended.json
+    assert list(found) == KEYS
+    # the 7 at the start have no flag, no quote, and no trade before them; the 2 in the second minute stand at the ask
+    assert only(found, "trades", "volume", "buy_volume", "sell_volume", "unknown_volume", "delta") == (6, 22, 3 + 4 + 2, 5 + 1, 7, 3)
+    assert only(found, "cvd_high", "cvd_low") == (4, -2)  # 0, +3, -2, +2, +4, +3
+    assert found["poc"] == 6000.0  # 12 lots, against 4 and 6
+    assert only(found, "open", "high", "low", "close") == (6000.0, 6000.5, 6000.0, 6000.25)
+    assert found["trades_by_source"] == {"exchange": 4, "quote": 1, "tick": 0, "none": 1}
+    first, second = found["bars"]
+    assert only(first, "time", "delta", "min_delta", "max_delta", "cvd", "trades") == ("2026-11-22T14:30:00Z", -2, -2, 3, -2, 3)
+    assert only(second, "time", "delta", "min_delta", "max_delta", "cvd_open", "cvd", "trades") == ("2026-11-22T14:31:00Z", 5, 0, 6, -2, 3, 3)
+    assert "symbol ESZ6, from the name of the file" in ended.err
+
+
+SESSIONS = """
+1772722800000000000, 6000, 5, BUY
+1772747100000000000, 6000, 2, BUY
+1772751600000000000, 6000, 3, SELL
+1772833500000000000, 6000, 1, BUY
+1773007200000000000, 6000, 4, BUY
+1773068400000000000, 6000, 1, SELL
+1793306700000000000, 6000, 9, BUY
+1793311200000000000, 6000, 2, SELL
+1793393100000000000, 6000, 1, BUY
+1793574000000000000, 6000, 6, BUY
+1793655900000000000, 6000, 1, SELL
+1795734000000000000, 6000, 8, BUY
+1795800600000000000, 6000, 3, SELL
+1795993200000000000, 6000, 1, BUY
+"""
+
+
+def test_cvd_begins_anew_at_17_00_chicago_over_both_clock_changes_and_the_half_day(run: Run, tmp_path: Path) -> None:
+    tape = a_tape(tmp_path / "es_z6.csv", SESSIONS, header="time_ns,price,size,side")
+    found = run("demo", "--tape", tape, "--speed", "max", "--timeframe", "15m", "--json").json
+    assert [only(bar, "time", "session", "cvd_open", "cvd") for bar in found["bars"]] == [
+        ("2026-03-05T15:00:00Z", "2026-03-05", 0, 5),
+        ("2026-03-05T21:45:00Z", "2026-03-05", 5, 7),
+        ("2026-03-05T23:00:00Z", "2026-03-06", 0, -3),  # 17:00 in winter
+        ("2026-03-06T21:45:00Z", "2026-03-06", -3, -2),
+        ("2026-03-08T22:00:00Z", "2026-03-09", 0, 4),  # the Sunday on which summer time began
+        ("2026-03-09T15:00:00Z", "2026-03-09", 4, 3),
+        ("2026-10-29T20:45:00Z", "2026-10-29", 0, 9),
+        ("2026-10-29T22:00:00Z", "2026-10-30", 0, -2),  # 17:00 in summer
+        ("2026-10-30T20:45:00Z", "2026-10-30", -2, -1),
+        ("2026-11-01T23:00:00Z", "2026-11-02", 0, 6),  # the Sunday on which it ended
+        ("2026-11-02T21:45:00Z", "2026-11-02", 6, 5),
+        ("2026-11-26T23:00:00Z", "2026-11-27", 0, 8),  # Thanksgiving evening opens the half day
+        ("2026-11-27T17:30:00Z", "2026-11-27", 8, 5),
+        ("2026-11-29T23:00:00Z", "2026-11-30", 0, 1),
+    ]
+    assert only(found, "cvd_high", "cvd_low", "delta") == (9, -3, 5 + 2 - 3 + 1 + 4 - 1 + 9 - 2 + 1 + 6 - 1 + 8 - 3 + 1)
+
+
+def test_without_json_the_end_of_the_tape_leaves_a_table_of_it(run: Run, tmp_path: Path) -> None:
+    tape = a_tape(tmp_path / "es_z6.csv", SESSIONS, header="time_ns,price,size,side")
+    ended = run("demo", "--tape", tape, "--speed", "max", "--no-browser")
+    assert ended.code == 0
+    last = ended.out.strip().splitlines()[-2:]
+    assert last[0].split() == ["/ESZ6", "6000", "+1", "+1", "+1", "0", "exchange", "100%", "14", last[0].split()[-2], "-"]
+    assert "nothing lost" in last[1]
+
+
+# --- the made-up market
+
+
+def test_the_made_up_market_trades_every_contract_within_seconds_and_json_has_them_all(run: Run) -> None:
+    found = run("demo", "--seconds", "3", "--speed", "20", "--json").json
+    assert len(found) == 3
+    for symbol, one in found.items():
+        assert symbol.startswith("/")
+        assert list(one) == KEYS
+        assert one["trades"] > 0
+        assert one["volume"] == one["buy_volume"] + one["sell_volume"] + one["unknown_volume"]
+        assert sum(one["trades_by_source"].values()) == one["trades"]
+
+
+def test_each_contract_of_a_market_has_its_own_agreement(run: Run) -> None:
+    found = run("demo", "--seconds", "1", "--speed", "100", "--json", "--infer-sides").json
+    for one in found.values():
+        assert one["trades_by_source"]["exchange"] == 0
+        assert 0 < one["agreement"]["agreed"] <= one["agreement"]["compared"] <= one["trades"]
