@@ -92,7 +92,7 @@ class LiveSet:
         if isinstance(item, TradeBatch):
             return self._take(self._builder.add(item))
         if isinstance(item, Gap):
-            return [] if item.filled else self._take(self._builder.add_gap(item))
+            return self._take(self._builder.add_gap(item))
         forming = self._builder.forming
         updates = self._take([forming]) if forming else []
         self._builder = BarBuilder(item.new, self._builder.timeframe, self._builder.reset)

@@ -161,7 +161,7 @@ def test_without_json_the_end_of_the_tape_leaves_a_table_of_it(run: Run, tmp_pat
 
 
 def test_the_made_up_market_trades_every_contract_within_seconds_and_json_has_them_all(run: Run) -> None:
-    found = run("demo", "--seconds", "3", "--speed", "20", "--json").json
+    found = run("demo", "--seconds", "3", "--json").json
     assert len(found) == 3
     for symbol, one in found.items():
         assert symbol.startswith("/")

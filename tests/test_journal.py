@@ -344,6 +344,7 @@ def test_killing_the_recorder_loses_nothing_it_wrote(tmp_path: Path, seed: int) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_killing_the_recorder_fifty_times_loses_nothing_it_wrote(tmp_path: Path) -> None:
     toll = kill_while_recording(tmp_path, 50, 20261122)
     assert (toll.kills, toll.lost, toll.phantoms, toll.undetected) == (50, 0, 0, 0)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import repeat
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import click
@@ -41,9 +42,11 @@ def run(
     chosen = tape or settings.demo.tape
     market = source(chosen, seed=settings.demo.seed if seed is None else seed, symbol=symbol, tick_size=tick_size, size_step=size_step, calendar=calendar)
     pace = speed or settings.demo.speed
-    provider = DemoProvider(market, speed=pace, infer_sides=infer_sides)
     clock_speed = pace if market.is_endless and pace != "max" else None
-    asyncio.run(_demo(provider, timeframe or settings.timeframe, seconds, clock_speed, infer_sides, as_json))
+    with TemporaryDirectory() as folder:
+        truth = {"truth_path": Path(folder, "truth.jsonl")} if infer_sides else {}
+        provider = DemoProvider(market, speed=pace, infer_sides=infer_sides, **truth)
+        asyncio.run(_demo(provider, timeframe or settings.timeframe, seconds, clock_speed, infer_sides, as_json))
 
 
 async def _demo(provider: DemoProvider, timeframe: str, seconds: float | None, clock_speed: float | None, infer_sides: bool, json: bool) -> None:

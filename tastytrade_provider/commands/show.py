@@ -67,13 +67,15 @@ async def _draw(
                 live.update(table(watched, title, _health(provider)), refresh=True)
         return
     shown = 0.0
-    while not ended.done() and (until is None or time.monotonic() < until):
-        if time.monotonic() - shown >= _PLAIN_EVERY_S and any(one.trades for one in watched):
-            shown = time.monotonic()
-            console.print(table(watched, title, _health(provider)))
-        await asyncio.wait([ended], timeout=_wait_s(until))
-        _tick(watched, clock_speed)
-    console.print(table(watched, title, _health(provider)))
+    try:
+        while not ended.done() and (until is None or time.monotonic() < until):
+            if time.monotonic() - shown >= _PLAIN_EVERY_S and any(one.trades for one in watched):
+                shown = time.monotonic()
+                console.print(table(watched, title, _health(provider)))
+            await asyncio.wait([ended], timeout=_wait_s(until))
+            _tick(watched, clock_speed)
+    finally:  # Ctrl-C as well: how it stood at the end
+        console.print(table(watched, title, _health(provider)))
 
 
 def as_json(watched: Sequence[Watched], provider: DataProvider, *, single: bool, more: Mapping[str, Mapping[str, Any]]) -> None:

@@ -137,9 +137,13 @@ class Emulator:
             handle, name = tempfile.mkstemp(prefix="truth-", suffix=".jsonl")
             os.close(handle)
             self._truth_path = Path(name)
-        self._server = await asyncio.start_server(self._visit, HOST, port)
-        self.rest.dxlink_url = self.dxlink_url
         self._truth = TruthLog(self._truth_path)
+        try:
+            self._server = await asyncio.start_server(self._visit, HOST, port)
+        except OSError:
+            self._truth.close()
+            raise
+        self.rest.dxlink_url = self.dxlink_url
         self._reel = Reel(self.source)
         self._publish(self._truth, self._reel.take_until(self._live_from_ns - 1))
         self._market_ns = self._live_from_ns

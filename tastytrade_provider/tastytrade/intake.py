@@ -129,16 +129,16 @@ class Intake:
             counts.duplicates += 1
             return -1, fate
         if what == Action.CANCEL:
-            counts.cancels += fate is _Fate.HANDED
+            counts.cancels += 1
             return Action.CANCEL if fate is _Fate.HANDED else -1, _Fate.GONE
+        if reason is not None:
+            counts.excluded[reason] += 1
+            return (-1, fate) if fate is _Fate.EXCLUDED else (Action.CANCEL, _Fate.EXCLUDED)
         if fate is _Fate.EXCLUDED:
-            counts.trades += reason is None
-            return (-1, fate) if reason is not None else (Action.NEW, _Fate.HANDED)
+            counts.trades += 1
+            return Action.NEW, _Fate.HANDED
         counts.corrections += 1
-        if reason is None:
-            return Action.CORRECTION, fate
-        counts.excluded[reason] += 1
-        return Action.CANCEL, _Fate.EXCLUDED
+        return Action.CORRECTION, fate
 
     def _reason(self, flags: int) -> str | None:
         return next((name for name, (mask, value) in self._unwanted.items() if flags & mask == value), None)

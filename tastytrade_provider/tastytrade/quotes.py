@@ -7,14 +7,14 @@ One row of each as on the wire (COMPACT, in the order of the field lists below; 
     Summary  "/ESZ26:XCME",5990.0,6004.5,5981.25,"NaN",5987.75,2104512
     Profile  "/ESZ26:XCME","E-Mini S&P 500 Futures","ACTIVE",6412.75,5578.25
 
-All four are conflated: the server keeps the latest of each symbol and may skip those in between, so they are state and never a record of trades.
+All four are conflated: the server keeps the latest of each symbol and may skip those in between. They are state, never a record of trades.
 Definitions: javadoc of dxFeed's com.dxfeed.event.market, QD 3.352.
 
-bidTime, askTime   milliseconds of the last change of that side, sent in whole seconds unless the server is set otherwise; 0 where unknown. A quote's
-                   time is the later of them. Order quotes by arrival: within a second these times cannot.
+bidTime, askTime   milliseconds of the last change of that side, sent in whole seconds unless the server is set otherwise; 0 where unknown.
+                   A quote's time is the later of them. Order quotes by arrival: within a second these times cannot.
 bidPrice, askPrice "NaN" where that side of the book is empty; whatever size comes with it then means nothing.
 dayVolume, dayTurnover  official figures of the whole trading day, reset to 0 and NaN on a schedule outside trading hours.
-change             last price minus the previous day's close.     prevDayClosePrice  for futures, the settlement once the exchange has sent it.
+change             last price minus the previous day's close.
 openInterest       a whole number, for which dxFeed has no NaN: 0 also means not sent, and is None here.
 tickDirection, tradingStatus  UP DOWN ZERO_UP ZERO_DOWN ZERO, ACTIVE HALTED; UNDEFINED is None here.
 """
@@ -39,7 +39,8 @@ from ..sessions import FIRST_YEAR, LAST_YEAR
 QUOTE, TRADE, SUMMARY, PROFILE = "Quote", "Trade", "Summary", "Profile"
 QUOTE_FIELDS = ("eventSymbol", "bidTime", "bidPrice", "bidSize", "askTime", "askPrice", "askSize")
 TRADE_FIELDS = (
-    "eventSymbol", "time", "timeNanoPart", "price", "change", "size", "dayId", "dayVolume", "dayTurnover", "tickDirection", "extendedTradingHours",
+    "eventSymbol", "time", "timeNanoPart", "price", "change", "size", "dayId", "dayVolume", "dayTurnover", "tickDirection",
+    "extendedTradingHours",
 )  # fmt: skip
 SUMMARY_FIELDS = ("eventSymbol", "dayOpenPrice", "dayHighPrice", "dayLowPrice", "dayClosePrice", "prevDayClosePrice", "openInterest")
 PROFILE_FIELDS = ("eventSymbol", "description", "tradingStatus", "highLimitPrice", "lowLimitPrice")
@@ -190,9 +191,7 @@ class SummaryState:
             part = {"description": value.description, "status": value.status, "high_limit": value.high_limit, "low_limit": value.low_limit}
         figures = self._figures | part
         turnover = self.last.day_turnover if self.last else None
-        figures["vwap"], figures["turnover"] = priced(
-            self.contract, turnover, figures.get("volume"), figures.get("day_low"), figures.get("day_high")
-        )
+        figures["vwap"], figures["turnover"] = priced(self.contract, turnover, figures.get("volume"), figures.get("day_low"), figures.get("day_high"))
         if self.summary is not None and figures == self._figures:
             return None
         self._figures = figures
@@ -201,14 +200,12 @@ class SummaryState:
         return self.summary
 
 
-def priced(
-    contract: Contract, turnover: float | None, volume: float | None, low: float | None, high: float | None
-) -> tuple[float | None, float | None]:
+def priced(contract: Contract, turnover: float | None, volume: float | None, low: float | None, high: float | None) -> tuple[float | None, float | None]:
     """VWAP in price units and turnover in currency, from dayTurnover as sent; (None, None) where its unit cannot be told.
 
-    dxFeed's javadoc of Trade gives the day's VWAP as dayTurnover / dayVolume, which makes turnover price times contracts; it also calls it the
-    exchange's official figure, which for futures holds the multiplier as well. A VWAP lies between the day's low and high: whichever of the
-    two readings does, and alone does, is taken. Without low and high, or where neither or both would do, there is no answer.
+    dxFeed's javadoc of Trade gives the day's VWAP as dayTurnover / dayVolume, which makes turnover price times contracts; it also calls it
+    the exchange's official figure, which for futures may hold the multiplier as well. A VWAP lies between the day's low and high: whichever
+    of the two readings does, and alone does, is taken. Without low and high, or where neither or both would do, there is no answer.
 
     >>> es = Contract("ES", "/ESZ6", tick_size=0.25, multiplier=50)
     >>> priced(es, 900_000.0, 3.0, 5990.0, 6010.0), priced(es, 18_000.0, 3.0, 5990.0, 6010.0), priced(es, 7.0, 3.0, 5990.0, 6010.0)
@@ -236,11 +233,12 @@ def _side(row: Row, side: str) -> tuple[float | None, float | None]:
 
 
 def _last_trade(contract: Contract, row: Row, received_ns: int) -> LastTrade:
-    time_ns, day_id, extended = _time_ns(row, "time"), _number(row, "dayId"), row.get("extendedTradingHours")
-    if time_ns:
-        time_ns += int(_number(row, "timeNanoPart") or 0)
+    time_ns, nanos = _time_ns(row, "time"), _number(row, "timeNanoPart") or 0.0
+    day_id, extended = _number(row, "dayId"), row.get("extendedTradingHours")
+    if not 0 <= nanos < 1_000_000:
+        raise ValueError(f"timeNanoPart {shown(row['timeNanoPart'])} is not from 0 to 999999")
     return LastTrade(
-        contract, time_ns or received_ns, received_ns,
+        contract, time_ns + int(nanos) if time_ns else received_ns, received_ns,
         price=_number(row, "price"), size=_number(row, "size"), change=_number(row, "change"),
         day_id=None if day_id is None else int(day_id),
         day_volume=_number(row, "dayVolume"), day_turnover=_number(row, "dayTurnover"),
@@ -249,16 +247,21 @@ def _last_trade(contract: Contract, row: Row, received_ns: int) -> LastTrade:
 
 
 def _day_figures(contract: Contract, row: Row, received_ns: int) -> DayFigures:
-    prices = (_number(row, name) for name in SUMMARY_FIELDS[1:6])
-    return DayFigures(contract, received_ns, received_ns, *prices, open_interest=_number(row, "openInterest") or None)
+    opened, high, low, close, before, interest = (_number(row, name) for name in SUMMARY_FIELDS[1:])
+    return DayFigures(contract, received_ns, received_ns, opened, high, low, close, before, interest or None)
 
 
 def _profile(contract: Contract, row: Row, received_ns: int) -> ContractProfile:
-    texts, limits = (_text(row, name) for name in PROFILE_FIELDS[1:3]), (_number(row, name) for name in PROFILE_FIELDS[3:])
-    return ContractProfile(contract, received_ns, received_ns, *texts, *limits)
+    description, status = (_text(row, name) for name in PROFILE_FIELDS[1:3])
+    return ContractProfile(contract, received_ns, received_ns, description, status, *(_number(row, name) for name in PROFILE_FIELDS[3:]))
 
 
-_READERS: Mapping[str, Callable[[Contract, Row, int], Value]] = {QUOTE: _quote, TRADE: _last_trade, SUMMARY: _day_figures, PROFILE: _profile}
+_READERS: Mapping[str, Callable[[Contract, Row, int], Value]] = {
+    QUOTE: _quote,
+    TRADE: _last_trade,
+    SUMMARY: _day_figures,
+    PROFILE: _profile,
+}
 
 
 def _number(row: Row, name: str) -> float | None:

@@ -29,14 +29,14 @@ class FutureSymbol:
     root: str
     month: str | None = None
     year: str | None = None
-    is_streamer: bool = False
+    exchange: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> FutureSymbol | None:
         """Read a symbol; None where it has not the form of a future's."""
         text = text.strip().upper()
         if match := _DATED.fullmatch(text):
-            return cls(match[1], match[2], match[3], match[4] is not None)
+            return cls(match[1], match[2], match[3], match[4])
         if match := _ROOT.fullmatch(text):
             return cls(match[1])
         return None
@@ -47,10 +47,10 @@ class FutureSymbol:
         return f"/{self.root}{self.month}{self.year[-1]}" if self.month and self.year else None
 
     def fits(self, contract: Contract) -> bool:
-        """Whether a contract is the one meant, also where the year was given with two digits."""
-        if self.year is None or len(self.year) == 1:
-            return contract.symbol == self.dated
-        return contract.symbol == self.dated and f"{self.month}{self.year}" in contract.streamer_symbol
+        """Whether a contract is the one meant, also where the year was given with two digits, or the exchange with it."""
+        name, _, exchange = contract.streamer_symbol.partition(":")
+        century = self.year is None or len(self.year) == 1 or name.endswith(f"{self.month}{self.year}")
+        return contract.symbol == self.dated and century and self.exchange in (None, exchange)
 
 
 def contract_of_future(future: Future) -> Contract:

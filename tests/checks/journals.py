@@ -62,33 +62,33 @@ def kill_while_recording(folder: Path, times: int, seed: int) -> Toll:
 
     `undetected`: damaged tails that neither `verify` nor the next recording told of.
     """
-    chance, toll, sure = random.Random(seed), Toll(), list[bytes]()
+    chance, toll, count = random.Random(seed), Toll(), 0
     for _ in range(times):
-        first = len(sure)
-        told = _recorded_until_killed(folder, first, chance.uniform(0.0, 0.05))
-        found = raws(folder)
+        before = set(segments(folder)) if folder.exists() else set()
+        told = recorded_until_killed(folder, count, chance.uniform(0.0, 0.05))
+        fresh = [segment for segment in segments(folder) if segment not in before]
+        records = list(Reader(fresh))
+        found = [record.payload for record in records if record.kind is Kind.DATA]
         toll.kills += 1
         toll.written += told
-        toll.lost += max(0, first + told - len(found))
-        toll.phantoms += found[:first] != sure
-        toll.phantoms += sum(raw != a_message(number).raw for number, raw in enumerate(found[first:], first))
-        newest = segments(folder)[-1]
-        size = newest.stat().st_size
-        way, last = chance.choice(("none", "cut", "zeros", "garbage")), list(Reader([newest]))[-1:]
+        toll.lost += max(0, told - len(found))
+        toll.phantoms += sum(raw != a_message(number).raw for number, raw in enumerate(found, count))
+        newest, way = fresh[-1], chance.choice(("none", "cut", "zeros", "garbage"))
+        size, last = newest.stat().st_size, list(Reader([newest]))[-1:]
         if way == "cut" and last and last[0].kind is Kind.DATA:
             os.truncate(newest, size - chance.randint(1, len(last[0].payload)))
             found.pop()
         elif way in ("zeros", "garbage"):
             with newest.open("ab") as file:
                 file.write(bytes(chance.randint(1, 5000)) if way == "zeros" else chance.randbytes(chance.randint(1, 5000)))
-        if newest.stat().st_size != size and not any(damage.is_tail for damage in verify(folder)[-1].damages):
+        if newest.stat().st_size != size and not any(damage.is_tail for damage in verify(newest)[0].damages):
             toll.undetected += 1
-        sure = raws(folder)
-        toll.phantoms += sure != found
+        count += len(found)
+    toll.phantoms += raws(folder) != [a_message(number).raw for number in range(count)]
     return toll
 
 
-def _recorded_until_killed(folder: Path, first: int, after_s: float) -> int:
+def recorded_until_killed(folder: Path, first: int, after_s: float) -> int:
     """How many messages a recorder said it had written before it was killed."""
     command = [sys.executable, "-m", "tests.checks.journals", str(folder), str(first)]
     recorder = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)

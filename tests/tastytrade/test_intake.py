@@ -110,7 +110,8 @@ def test_what_concerns_an_excluded_trade_goes_its_way_and_is_no_orphan(action: i
     intake = Intake()
     handed(intake, trades(1, flags=0))
     assert handed(intake, trades(1, action=action, flags=0)) == []
-    assert (intake.counts.orphans, intake.counts.cancels) == (0, 0)
+    counts = intake.counts
+    assert (counts.orphans, counts.trades, counts.cancels, counts.excluded["invalid_tick"]) == ((0, 0, 1, 1) if action == CANCEL else (0, 0, 0, 2))
 
 
 def test_a_cancel_is_not_a_valid_tick_and_counts_all_the_same() -> None:

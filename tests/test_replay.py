@@ -1,0 +1,515 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from tastytrade_provider.bars import BarBuilder, build_history
+from tastytrade_provider.demo import DemoProvider
+from tastytrade_provider.emulator import CLIENT_SECRET, REFRESH_TOKEN, Oddities, load_tape
+from tastytrade_provider.errors import AmbiguousContract, ConfigError, JournalDamaged, MissingExtra, UnknownContract, UsageError
+from tastytrade_provider.journal import Journal, segments
+from tastytrade_provider.journal.sessions import SessionWriter, load_history, load_session, session_info
+from tastytrade_provider.model import COLUMNS, Contract, Gap, TradeBatch
+from tastytrade_provider.registry import create_provider
+from tastytrade_provider.replay import ReplayProvider, compact
+from tastytrade_provider.tastytrade.mapping import TradeDecoder
+from tests.checks import journals
+from tests.checks.builders import ES, a_batch, opening
+from tests.checks.journals import ROOT, a_message, recorded_until_killed, write
+from tests.checks.providers import CARDS, Make, Stage, gather
+from tests.checks.sources import Excerpt, excerpt, until
+
+NQ = Contract("NQ", "/NQZ6", "/NQZ26:XCME", "XCME", tick_size=0.25, multiplier=20)
+ODD = Oddities(nan_quote=0.05, invalid_tick=0.05, spread_leg=0.05, fractional=0.02, correction=0.05, cancel=0.05)
+
+
+@pytest.fixture(autouse=True)
+def truth_in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+
+async def record(source: Any, folder: Path) -> tuple[list[Any], DemoProvider]:
+    """Everything a live provider hands over of a source, while it records."""
+    provider, items = DemoProvider(source, speed="max"), list[Any]()
+    provider.journal = Journal(folder)
+    async with provider:
+        contracts = [await provider.resolve(contract.symbol) for contract in source.contracts]
+        subscriptions = [provider.subscribe_trades(contract).on(items.append) for contract in contracts]
+        await asyncio.gather(*(subscription.ended() for subscription in subscriptions))
+    return items, provider
+
+
+async def played(provider: ReplayProvider) -> list[Any]:
+    """Everything a replay hands over, of all contracts, in order."""
+    items: list[Any] = []
+    async with provider:
+        subscriptions = [provider.subscribe_trades(contract).on(items.append) for contract in provider.recorded]
+        await asyncio.gather(*(subscription.ended() for subscription in subscriptions))
+    return items
+
+
+def assert_same(items: Sequence[Any], expected: Sequence[Any]) -> None:
+    """Item by item, column by column, bit by bit."""
+    assert [type(item).__name__ for item in items] == [type(item).__name__ for item in expected]
+    for item, other in zip(items, expected, strict=True):
+        if isinstance(item, TradeBatch):
+            assert item.contract == other.contract
+            for name in COLUMNS:
+                assert item.columns[name].dtype == other.columns[name].dtype
+                np.testing.assert_array_equal(
+                    item.columns[name].view(f"u{item.columns[name].itemsize}"), other.columns[name].view(f"u{item.columns[name].itemsize}"), name
+                )
+        else:
+            assert item == other
+
+
+def of(contract: Contract, items: Sequence[Any]) -> TradeBatch:
+    return TradeBatch.concat([item for item in items if isinstance(item, TradeBatch) and item.contract == contract])
+
+
+def decoded(numbers: range) -> TradeBatch:
+    """What the decoder makes of messages that were never interrupted."""
+    decoder = TradeDecoder()
+    decoder.watch(ES)
+    [batch] = decoder.decode([a_message(number) for number in numbers], list(numbers), lambda name: journals.COLUMNS[name])
+    return batch
+
+
+# -- the same as live
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_replay_hands_over_what_the_live_feed_did_bit_by_bit(tmp_path: Path, seed: int) -> None:
+    live, provider = await record(excerpt(4000, seed=seed, oddities=ODD), tmp_path / "journal")
+    replay = ReplayProvider(tmp_path / "journal", "max")
+    again = await played(replay)
+    assert_same(again, live)
+    assert len(live) > 10
+    then, now = provider.status(), replay.status()
+    for name in ("trades", "corrections", "cancels", "excluded", "duplicates", "orphans", "rejected", "off_tick", "off_step", "sides", "delta_source"):
+        assert getattr(now, name) == getattr(then, name), name
+    assert then.corrections > 0
+    assert then.excluded["invalid_tick"] > 0
+    assert_same(await played(replay), live)  # and once more
+
+
+async def test_other_rules_can_be_tried_on_the_same_recording(tmp_path: Path) -> None:
+    source = excerpt(2000, oddities=ODD)
+    await record(source, tmp_path / "journal")
+    replay = ReplayProvider(tmp_path / "journal", "max", rules={"invalid_ticks": "include", "spread_legs": "include"})
+    items = await played(replay)
+    assert replay.status().excluded == {"invalid_tick": 0, "spread_leg": 0}
+    assert sum(map(len, items)) == len(source.prints())
+
+
+async def test_neither_token_nor_user_is_on_disk_after_a_recording(tmp_path: Path) -> None:
+    _, provider = await record(excerpt(500), tmp_path / "journal")
+    rest = provider.emulator.rest
+    secrets = [CLIENT_SECRET, REFRESH_TOKEN, *rest.access_tokens.until_s, *rest.quote_tokens.until_s, "userId", '"AUTH', "SETUP", "token"]
+    files = [path.read_bytes() for path in (tmp_path / "journal").rglob("*") if path.is_file()]
+    assert sum(map(len, files)) > 10_000
+    assert [secret for secret in secrets if any(secret.encode() in data for data in files)] == []
+
+
+async def test_a_message_that_cannot_be_read_is_recorded_and_rejected_as_it_was_live(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.open()
+    journal.watch(ES)
+    bad = a_message(1)._replace(raw=a_message(1).raw.replace(b'"NEW"', b'"NOVEL"'))
+    for message in (a_message(0), bad, a_message(2)):
+        journal.append([message], [5], journals.COLUMNS)
+    journal.close()
+    replay = ReplayProvider(tmp_path, "max")
+    items = await played(replay)
+    assert sum(map(len, items)) == 2
+    assert replay.status().rejected == 1
+    assert "NOVEL" in replay.status().rejects[0]
+
+
+# -- gaps and restarts
+
+
+async def test_a_gap_told_before_the_trades_of_a_read_is_handed_over_before_them(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.open()
+    journal.watch(ES)
+    journal.append([a_message(0)], [1], journals.COLUMNS)
+    journal.append([a_message(9)], [2], journals.COLUMNS)
+    first, second = Gap(ES, 10, 20, "connection lost"), Gap(ES, 30, 40, "connection lost", filled=True)
+    journal.append_gap(first, before_read=True)
+    journal.append_gap(second)
+    journal.close()
+    items = await played(ReplayProvider(tmp_path, "max"))
+    assert [type(item).__name__ for item in items] == ["TradeBatch", "Gap", "TradeBatch", "Gap"]
+    assert (items[1], items[3]) == (first, second)
+
+
+async def test_between_one_recording_and_the_next_there_is_a_gap(tmp_path: Path) -> None:
+    write(tmp_path, range(5))
+    write(tmp_path, range(8, 10))
+    replay = ReplayProvider(tmp_path, "max")
+    items = await played(replay)
+    [gap] = [item for item in items if isinstance(item, Gap)]
+    before, after = decoded(range(5)), decoded(range(8, 9))
+    assert gap == Gap(ES, int(before.time_ns[-1]), int(after.time_ns[0]) + 1, "recording stopped")
+    assert items.index(gap) == 5
+    assert replay.status().gaps == (gap,)
+
+
+def states(builder: BarBuilder) -> list[Any]:
+    forming = builder.forming
+    assert forming is not None
+    frame = builder.footprint(forming).to_dataframe()
+    return [builder.cvd, replace(forming, revision=0), frame.to_dict()]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_after_a_kill_the_journal_and_a_backfill_give_the_state_of_an_uninterrupted_run(tmp_path: Path, seed: int) -> None:
+    told = recorded_until_killed(tmp_path, 0, 0.01 * seed)
+    recorded = decoded(range(told))
+    rest = decoded(range(max(0, told - 3), told + 200))  # the backfill overlaps what is in the journal
+    restarted, last_ns = BarBuilder(ES, "1m"), 0
+    for item in await played(ReplayProvider(tmp_path, "max")):
+        assert isinstance(item, TradeBatch)
+        restarted.add(item)
+        last_ns = int(item.time_ns[-1])
+    assert last_ns >= recorded.time_ns[-1]
+    restarted.add(rest)
+    uninterrupted = BarBuilder(ES, "1m")
+    uninterrupted.add(decoded(range(told + 200)))
+    assert states(restarted) == states(uninterrupted)
+    assert restarted.cvd.value != 0
+
+
+async def test_a_backfill_recorded_after_the_restart_is_met_once_and_its_filled_gap_makes_bars_complete(tmp_path: Path) -> None:
+    write(tmp_path, range(50))
+    journal = Journal(tmp_path)
+    journal.open()
+    journal.watch(ES)
+    overlapping = decoded(range(40, 80))
+    for number in range(40, 100):
+        journal.append([a_message(number)], [number], journals.COLUMNS)
+    journal.append_gap(Gap(ES, int(overlapping.time_ns[0]), int(overlapping.time_ns[-1]), "recording stopped", filled=True))
+    journal.close()
+    replay, builder, whole = ReplayProvider(tmp_path, "max"), BarBuilder(ES, "1m"), BarBuilder(ES, "1m")
+    for item in await played(replay):
+        builder.add_gap(item) if isinstance(item, Gap) else builder.add(item)
+    whole.add(decoded(range(100)))
+    assert replay.status().duplicates == 10
+    assert states(builder) == states(whole)
+    assert builder.forming is not None
+    assert builder.forming.complete
+
+
+# -- the clock
+
+
+@pytest.mark.parametrize(("speed", "expected"), [(1.0, [1.0, 0.5]), (4.0, [0.25, 0.125])])
+async def test_the_recorded_pace_is_kept_n_times_as_fast(tmp_path: Path, speed: float, expected: list[float]) -> None:
+    stamps = iter([5_000_000_000, 6_000_000_000, 6_500_000_000])
+    journal = Journal(tmp_path, monotonic_ns=lambda: next(stamps))
+    journal.open()
+    journal.watch(ES)
+    for number in range(3):
+        journal.append([a_message(2 * number), a_message(2 * number + 1)], [number, number], journals.COLUMNS)
+    journal.close()
+    now, slept, seen = [100.0], list[float](), list[tuple[float, int]]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    replay = ReplayProvider(tmp_path, speed, clock=lambda: now[0], sleep=sleep)
+    async with replay:
+        subscription = replay.subscribe_trades(await replay.resolve("ES")).on(lambda item: seen.append((now[0], len(item))))
+        await subscription.ended()
+    assert slept == pytest.approx(expected)
+    assert seen == [(pytest.approx(100.0 + sum(expected[:i])), 2) for i in range(3)]
+
+
+async def test_a_slow_consumer_makes_the_recording_wait_and_loses_nothing(tmp_path: Path) -> None:
+    write(tmp_path, range(300))
+    async with ReplayProvider(tmp_path, "max") as replay:
+        subscription = replay.subscribe_trades(ES)
+        subscription.capacity = 10
+        await until(lambda: subscription.is_full, "nothing comes")
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert subscription.stats.waiting == 10
+        items = await gather(subscription)
+    assert of(ES, items).index.tolist() == decoded(range(300)).index.tolist()
+
+
+# -- as a provider
+
+
+async def recorded_two(folder: Path) -> None:
+    journal = Journal(folder)
+    journal.open()
+    for contract in (replace(ES, symbol="/ESH7", streamer_symbol="/ESH27:XCME"), ES, NQ):
+        journal.watch(contract)
+    journal.append([a_message(0)], [0], journals.COLUMNS)
+    journal.close()
+
+
+async def test_a_symbol_names_a_recorded_contract(tmp_path: Path) -> None:
+    await recorded_two(tmp_path)
+    async with ReplayProvider(tmp_path) as replay:
+        assert [await replay.resolve(symbol) for symbol in ("NQ", "/NQZ6", "nqz26", "/NQZ26:XCME", " NQZ6 ")] == [NQ] * 5
+        assert (await replay.resolve("ESH7")).streamer_symbol == "/ESH27:XCME"
+        with pytest.raises(AmbiguousContract, match="/ESH27:XCME"):
+            await replay.resolve("ES")  # two months, and no expiry to choose by
+        with pytest.raises(UnknownContract, match="recorded: /ESH7, /ESZ6, /NQZ6"):
+            await replay.resolve("CL")
+
+
+async def test_history_is_what_was_recorded(tmp_path: Path) -> None:
+    write(tmp_path, range(100), rows=20)
+    every = TradeBatch.concat([decoded(range(0))] if False else [_all(100, 20)])
+    async with ReplayProvider(tmp_path, "max") as replay:
+        whole = await replay.historical_trades(ES, "2026-01-01T00:00Z")
+        assert whole.index.tolist() == every.index.tolist()
+        cut = await replay.historical_trades(ES, "2026-11-24T14:30:10Z", "2026-11-24T14:30:20Z")
+        assert len(cut) == 10 * 20  # twenty a second
+        bars = await replay.historical_bars(ES, "1m", "2026-11-24T14:31:00Z", hours="rth")
+        assert bars["trades"].tolist() == [800]
+        assert (await replay.historical_bars(ES, "1m"))["trades"].tolist() == [1200, 800]
+        with pytest.raises(UsageError, match="zone"):
+            await replay.historical_trades(ES, "2026-01-01")
+
+
+def _all(messages: int, rows: int) -> TradeBatch:
+    decoder = TradeDecoder()
+    decoder.watch(ES)
+    [batch] = decoder.decode([a_message(number, rows) for number in range(messages)], [0] * messages, lambda name: journals.COLUMNS[name])
+    return batch
+
+
+async def test_damage_in_the_middle_ends_the_replay_with_an_error_after_what_is_good(tmp_path: Path) -> None:
+    write(tmp_path, range(10))
+    [segment] = segments(tmp_path)
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 1
+    segment.write_bytes(data)
+    items: list[Any] = []
+    async with ReplayProvider(tmp_path, "max") as replay:
+        with pytest.raises(JournalDamaged, match=segment.name):
+            items.extend([item async for item in replay.subscribe_trades(ES)])
+
+
+async def test_a_torn_tail_is_told(tmp_path: Path) -> None:
+    write(tmp_path, range(3))
+    with segments(tmp_path)[0].open("ab") as file:
+        file.write(bytes(11))
+    replay = ReplayProvider(tmp_path, "max")
+    assert len(await played(replay)) == 3
+    assert "last 11 bytes" in replay.status().notes[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"), [({}, ConfigError, "replay.path is missing"), ({"path": "/no/such/thing"}, UsageError, "nothing to replay")]
+)
+async def test_a_recording_that_is_not_there_is_told(settings: dict[str, Any], error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        await create_provider({"data_provider": "replay", "replay": settings}).connect()
+
+
+@asynccontextmanager
+async def replay_stage(source: Excerpt) -> AsyncIterator[Stage]:
+    """A replay of what a live provider recorded of the source."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        _, live = await record(replace(source, is_endless=False), Path(folder))
+        provider = create_provider({"data_provider": "replay", "replay": {"path": folder, "speed": "max"}})
+
+        async def finish() -> None:
+            await until(lambda: not provider.is_connected, "the recording does not end")
+
+        yield Stage(provider, source, finish, lambda: len(source.prints()), waits=True, secrets=lambda: [CLIENT_SECRET, REFRESH_TOKEN, live.emulator.api_url])
+        await provider.disconnect()
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.__name__)
+async def test_the_replay_passes_the_cards_of_a_provider(card: Callable[[Make], Any]) -> None:
+    await card(replay_stage)
+
+
+# -- a tape
+
+
+async def test_a_tape_replayed_directly_gives_the_trades_that_the_demo_gives_of_it(tmp_path: Path) -> None:
+    rows = [
+        f"{1703545200000000000 + i * 7_000_123},{4800 + i % 5 * 0.25},{i % 3 + 1},{('BUY', 'SELL', '')[i % 3]},{4800 + i % 4 * 0.25},4801" for i in range(500)
+    ]
+    path = tmp_path / "ESH4.csv"
+    path.write_text("\n".join(["time_ns,price,size,side,bid,ask", *rows]) + "\n")
+    live, _ = await record(load_tape(path), tmp_path / "journal")
+    direct = await played(ReplayProvider(path, "max"))
+    one, other = (TradeBatch.concat(items) for items in (live, direct))
+    for name in set(COLUMNS) - {"received_ns"}:
+        np.testing.assert_array_equal(one.columns[name], other.columns[name], name)
+
+
+# -- session files
+
+
+async def compacted(tmp_path: Path, count: int = 3000) -> tuple[list[Any], dict[Contract, Path]]:
+    live, _ = await record(excerpt(count, oddities=ODD), tmp_path / "journal")
+    made = compact(tmp_path / "journal")
+    assert [one.outcome for one in made] == ["written", "written"]
+    return live, {one.contract: one.path for one in made}
+
+
+async def test_a_session_file_holds_what_was_handed_over_bit_by_bit(tmp_path: Path) -> None:
+    live, files = await compacted(tmp_path)
+    assert len(files) == 2
+    for contract, path in files.items():
+        expected = of(contract, live)
+        assert_same([load_session(path)], [expected])
+        info = session_info(path)
+        assert info is not None
+        assert (info.rows, info.session, info.contract) == (len(expected), "2026-11-23" if "2026-11-23" in path.name else path.stem, contract)
+        assert np.isnan(expected.bid).any()
+        assert expected.action.any()
+    assert list((tmp_path / "journal" / "sessions").rglob("*.tmp")) == []
+
+
+async def test_history_of_a_session_file_is_that_of_its_trades(tmp_path: Path) -> None:
+    live, files = await compacted(tmp_path)
+    for contract, path in files.items():
+        for timeframe in ("5s", "50t", "8r"):
+            made, expected = load_history(path, timeframe), build_history(of(contract, live), timeframe, contract)
+            np.testing.assert_array_equal(made.rows, expected.rows)
+            np.testing.assert_array_equal(made.cells, expected.cells)
+            np.testing.assert_array_equal(made.cvd(), expected.cvd())
+
+
+def sessions_of(folder: Path, monkeypatch: pytest.MonkeyPatch, days: int = 3, rows: int = 64) -> tuple[list[Path], TradeBatch]:
+    """Session files of plain trades, each of several row groups."""
+    monkeypatch.setattr("tastytrade_provider.journal.sessions.ROWS", rows)
+    rng, paths, batches = np.random.default_rng(7), [], []
+    for day in range(days):
+        n = 500 + day
+        batch = a_batch(
+            time_ns=opening() + day * 86_400 * 10**9 + np.sort(rng.integers(0, 3 * 3600 * 10**9, n)),
+            price=6000 + np.cumsum(rng.integers(-1, 2, n)) / 4, size=rng.integers(1, 9, n).astype(float), side=rng.integers(-1, 2, n),
+            index=np.arange(n) + 1000 * day, bid=np.nan, ask=6001.0,
+        )  # fmt: skip
+        writer = SessionWriter(folder / f"{day}.parquet", ES, f"2026-11-{23 + day}")
+        for start in range(0, n, 37):
+            writer.add(batch[start : start + 37])
+        info = writer.close()
+        assert info.is_plain
+        assert info.rows == n
+        paths.append(writer.path)
+        batches.append(batch)
+    return paths, TradeBatch.concat(batches)
+
+
+@pytest.mark.parametrize("timeframe", ["1m", "1h", "1d", "133t", "100v", "6r"])
+def test_files_read_row_group_by_row_group_give_the_bars_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timeframe: str) -> None:
+    paths, trades = sessions_of(tmp_path, monkeypatch)
+    made, expected = load_history(paths, timeframe), build_history(trades, timeframe, ES)
+    for name in ("rows", "cells", "label", "segment"):
+        np.testing.assert_array_equal(getattr(made, name), getattr(expected, name), name)
+    assert_same([TradeBatch.concat([load_session(path) for path in paths])], [trades])
+
+
+def test_compacting_again_changes_nothing_and_never_replaces_what_pruned_segments_gave(tmp_path: Path) -> None:
+    write(tmp_path, range(20))
+    write(tmp_path, range(20, 40))
+    first, second = segments(tmp_path)
+    [made] = compact(tmp_path)
+    assert (made.outcome, made.rows, made.session) == ("written", 40, "2026-11-24")
+    assert [one.outcome for one in compact(tmp_path)] == ["current"]
+    kept = made.path.read_bytes()
+    first.unlink()
+    assert [(one.outcome, one.rows) for one in compact(tmp_path)] == [("kept", 40)]
+    assert made.path.read_bytes() == kept
+    assert second.exists()
+
+
+def test_what_is_still_being_recorded_is_left_for_later(tmp_path: Path) -> None:
+    write(tmp_path, range(20))
+    journal = Journal(tmp_path)
+    journal.open()
+    assert [one.outcome for one in compact(tmp_path)] == ["open"]
+    assert list(tmp_path.rglob("*.parquet*")) == []
+    journal.close()
+    assert [one.outcome for one in compact(tmp_path)] == ["written"]
+
+
+def test_a_correction_lies_in_the_session_of_the_trade_it_corrects(tmp_path: Path) -> None:
+    day = 86_400_000
+    old = a_message(0).raw
+    ms = 1_795_530_600_000
+    late = old.replace(f",{ms},".encode(), f",{ms + day},".encode()).replace(b'"NEW"', b'"CORRECTION"').replace(b"false,false", b"false,true")
+    index = (ms // 1000) << 32 | (ms % 1000) << 22
+    assert str(index).encode() in late
+    journal = Journal(tmp_path)
+    journal.open()
+    journal.watch(ES)
+    journal.append([a_message(0)._replace(raw=raw) for raw in (old, late)], [1, 2], journals.COLUMNS)
+    journal.close()
+    [made] = compact(tmp_path)
+    assert (made.session, made.rows) == ("2026-11-24", 2)
+    assert load_session(made.path).action.tolist() == [0, 1]
+
+
+async def test_session_files_can_be_replayed(tmp_path: Path) -> None:
+    live, files = await compacted(tmp_path, 1000)
+    again = await played(ReplayProvider(tmp_path / "journal" / "sessions", "max"))
+    received = [int(item.received_ns[0]) for item in again]
+    assert received == sorted(received)
+    for contract in files:
+        assert_same([of(contract, again)], [of(contract, live)])
+
+
+def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, range(3))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtra, match=r"tastytrade-provider\[store\]"):
+        compact(tmp_path)
+
+
+# -- the command line
+
+
+def program(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "tastytrade_provider", *words], cwd=ROOT, capture_output=True, text=True, timeout=100)
+
+
+def test_the_command_line_records_verifies_compacts_and_replays(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    config = tmp_path / "config.yaml"
+    config.write_text("data_provider: demo\nsymbols: [ES]\ndemo: {speed: 50}\n")
+    recorded = program("record", "--seconds", "3", "--path", str(journal), "--config", str(config))
+    assert recorded.returncode == 0, recorded.stderr
+    assert program("journal", "verify", str(journal)).returncode == 0
+    told = orjson.loads(program("journal", "info", str(journal), "--json").stdout)
+    assert told["segments"][0]["records"]["data"] > 0
+    made = orjson.loads(program("journal", "compact", str(journal), "--json").stdout)
+    shown = program("replay", str(journal), "--speed", "max", "--json")
+    assert shown.returncode == 0, shown.stderr
+    assert orjson.loads(shown.stdout)["trades"] == sum(one["rows"] for one in made) > 0
+    [segment] = segments(journal)
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 1
+    segment.write_bytes(data)
+    for verb in ("verify", "info", "compact"):
+        damaged = program("journal", verb, str(journal))
+        assert damaged.returncode == 1
+        assert segment.name in damaged.stderr
+    assert program("replay", str(journal), "--speed", "max", "--json").returncode == 2
