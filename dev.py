@@ -61,7 +61,7 @@ VERBS: dict[str, Verb] = {
             ("-c", "from importlinter.cli import lint_imports_command as run; run()", "--config", "setup.cfg"),
         ),
     ),
-    "bench": _script(("dev", "bench"), "tests/benchmarks/run.py"),
+    "bench": _script(("dev",), "tests/benchmarks/run.py"),
     "chaos": _script(("dev",), "tests/chaos/run.py"),
     "soak": _script(("dev",), "tests/soak/run.py"),
     "test-adapters": _script(("dev",), "tests/adapters/run.py"),
@@ -95,9 +95,7 @@ PROBE = "import sys, importlib.util as u; print(*sys.version_info[:2], int(None 
 def probe(command: Sequence[str]) -> Interpreter | None:
     """What this Python says of itself; None if it does not run (a shim may stand where nothing is installed)."""
     try:
-        done = subprocess.run(
-            [*command, "-c", PROBE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, timeout=60
-        )
+        done = subprocess.run([*command, "-c", PROBE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return None
     words = done.stdout.split()
@@ -195,11 +193,7 @@ def venv_python() -> Path:
 def ensure_venv(uv: str | None) -> None:
     """Make .venv unless one is there that works: new enough, and with pip where pip is what installs."""
     python = probe([str(venv_python())]) if venv_python().exists() else None
-    if (
-        python
-        and python.version >= OLDEST
-        and (uv or subprocess.call([str(venv_python()), "-c", "import pip"], stderr=subprocess.DEVNULL) == 0)
-    ):
+    if python and python.version >= OLDEST and (uv or subprocess.call([str(venv_python()), "-c", "import pip"], stderr=subprocess.DEVNULL) == 0):
         return
     if uv:
         # --seed brings pip along, so that the environment serves after uv has gone
@@ -212,11 +206,7 @@ def ensure_venv(uv: str | None) -> None:
 def install(extras: Sequence[str], uv: str | None) -> None:
     """Put the checkout and these extras into .venv, editable."""
     target = f".[{','.join(extras)}]"
-    pip = (
-        [uv, "pip", "install", "--quiet", "--python", str(venv_python())]
-        if uv
-        else [str(venv_python()), "-m", "pip", "install", "--quiet", "--no-input"]
-    )
+    pip = [uv, "pip", "install", "--quiet", "--python", str(venv_python())] if uv else [str(venv_python()), "-m", "pip", "install", "--quiet", "--no-input"]
     quietly(f"installing {target} with {'uv' if uv else 'pip'} (a minute or two the first time)", [*pip, "--editable", target])
 
 

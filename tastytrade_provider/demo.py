@@ -63,9 +63,7 @@ class DemoProvider(TastyTradeProvider):
 
     name = "demo"
 
-    def __init__(
-        self, source: Source, *, speed: float | Literal["max"] = 1.0, infer_sides: bool = False, truth_path: Path | str = os.devnull
-    ) -> None:
+    def __init__(self, source: Source, *, speed: float | Literal["max"] = 1.0, infer_sides: bool = False, truth_path: Path | str = os.devnull) -> None:
         super().__init__(TastytradeSettings(), wait=not source.is_endless)
         self.source = source
         self._make = partial(Emulator, source, speed=speed, withhold_sides=infer_sides, truth_path=truth_path, start_on=("TimeAndSale",))

@@ -87,9 +87,7 @@ def create_provider(config: str | Path | Mapping[str, Any] | Settings | None = N
         return _loaded(name, name)(settings)
     points = _plugins().get(name, [])
     if len(points) > 1:
-        raise UsageError(
-            f"provider {name!r} is offered by {' and by '.join(map(_offer, points))}; uninstall one, or write the one you mean"
-        )
+        raise UsageError(f"provider {name!r} is offered by {' and by '.join(map(_offer, points))}; uninstall one, or write the one you mean")
     if not points:
         near = get_close_matches(name, available(), 1)
         guess = f"did you mean {near[0]!r}? " if near else ""

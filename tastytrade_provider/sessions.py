@@ -290,9 +290,7 @@ def _covering(name: str, start_ns: int, end_ns: int) -> SessionTable:
     table = _years(name, _year(start_ns - 10 * DAY_NS), _year(end_ns + 10 * DAY_NS))
     low, high = np.searchsorted(table.open_ns, (start_ns, end_ns), side="right").tolist()
     rows, until_ns = slice(low - 2, high + 1), int(table.open_ns[high + 1])
-    return SessionTable(
-        table.open_ns[rows], table.close_ns[rows], table.label[rows], table.rth_open_ns[rows], table.rth_close_ns[rows], until_ns
-    )
+    return SessionTable(table.open_ns[rows], table.close_ns[rows], table.label[rows], table.rth_open_ns[rows], table.rth_close_ns[rows], until_ns)
 
 
 def sessions_between(calendar: str, start_ns: int, end_ns: int) -> SessionTable:

@@ -77,9 +77,7 @@ def test_the_shipped_file_has_every_key_each_with_a_comment() -> None:
 
 
 def test_importing_the_config_imports_no_heavy_package() -> None:
-    code = (
-        "import sys, tastytrade_provider.config; print([m for m in ('pandas','numpy','numba','tastytrade','pyarrow') if m in sys.modules])"
-    )
+    code = "import sys, tastytrade_provider.config; print([m for m in ('pandas','numpy','numba','tastytrade','pyarrow') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=SHIPPED.parent, timeout=60)
     assert done.stdout.strip() == "[]"
 
@@ -292,9 +290,7 @@ def test_an_empty_variable_counts_as_not_set(write: Write, monkeypatch: pytest.M
         ("TTP_SECRETS_DIR", "/no/such/folder", "TTP_SECRETS_DIR: "),
     ],
 )
-def test_a_mistake_in_the_environment_names_the_variable(
-    write: Write, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
-) -> None:
+def test_a_mistake_in_the_environment_names_the_variable(write: Write, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
     monkeypatch.setenv(name, value)
     (line,) = refusal(write("ib: {port: 4001}\nsymbols: [ES, NQ]"))
     assert line.startswith(said)
@@ -391,9 +387,7 @@ def test_a_variable_named_in_the_file_and_not_set_is_named_once_the_section_is_i
 # --- addresses
 
 
-@pytest.mark.parametrize(
-    "url", ["https://api.tastyworks.com", "http://127.0.0.1:8080", "http://127.9.9.9", "http://[::1]:80", "http://localhost:1/x"]
-)
+@pytest.mark.parametrize("url", ["https://api.tastyworks.com", "http://127.0.0.1:8080", "http://127.9.9.9", "http://[::1]:80", "http://localhost:1/x"])
 def test_api_url_may_be_https_or_http_on_loopback(url: str) -> None:
     assert load({"tastytrade": {"api_url": url}}).tastytrade.api_url == url
 

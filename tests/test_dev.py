@@ -58,9 +58,7 @@ def offer(dev: ModuleType, monkeypatch: pytest.MonkeyPatch, *offers: tuple[str, 
 
 
 def test_the_first_python_new_enough_that_can_make_environments_is_taken(dev: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    commands = offer(
-        dev, monkeypatch, ("old", (3, 8), True), None, ("bare", (3, 13), False), ("good", (3, 12), True), ("late", (3, 11), True)
-    )
+    commands = offer(dev, monkeypatch, ("old", (3, 8), True), None, ("bare", (3, 13), False), ("good", (3, 12), True), ("late", (3, 11), True))
     assert dev.find_python(commands).command == ("good",)
 
 
@@ -123,9 +121,7 @@ def test_an_unknown_verb_lists_the_verbs_and_exits_with_2(dev: ModuleType) -> No
 
 
 @pytest.mark.parametrize("verb", ["demo", "bench", "chaos", "soak", "test-adapters"])
-def test_a_verb_whose_tool_is_absent_says_so_before_installing_anything(
-    dev: ModuleType, verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_verb_whose_tool_is_absent_says_so_before_installing_anything(dev: ModuleType, verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dev, "ROOT", tmp_path)
     with pytest.raises(dev.Stop, match="nothing to run yet") as caught:
         dev.main([verb])

@@ -110,9 +110,7 @@ def test_every_extra_asks_for_what_setup_cfg_says(config: configparser.ConfigPar
     assert built == {extra: {exact(line) for line in lines(text)} for extra, text in config["options.extras_require"].items()}
 
 
-def test_every_entry_point_is_in_the_metadata_and_the_plugin_groups_are_left_to_others(
-    config: configparser.ConfigParser, wheel: Path
-) -> None:
+def test_every_entry_point_is_in_the_metadata_and_the_plugin_groups_are_left_to_others(config: configparser.ConfigParser, wheel: Path) -> None:
     built = configparser.ConfigParser()
     built.optionxform = str  # type: ignore[assignment, method-assign]
     built.read_string(read(wheel, "entry_points.txt"))

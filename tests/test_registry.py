@@ -73,9 +73,7 @@ def test_importing_the_registry_imports_no_provider_and_no_heavy_package() -> No
         "print([m for m in sys.modules if m.split('.')[0] in ('pandas','numpy','numba','tastytrade','ib_async')"
         " or m.startswith('tastytrade_provider.') and m.split('.')[1] in ('tastytrade','ib','replay','demo','ab','bus','provider')])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1], timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1], timeout=60)
     assert done.stdout.strip() == "[]"
 
 
@@ -220,9 +218,7 @@ def test_a_built_in_whose_module_is_missing_is_not_supported(monkeypatch: pytest
         create_provider({"data_provider": "demo"})
 
 
-@pytest.mark.parametrize(
-    "source", ["import ib_async", "def create(settings):\n    import ib_async.ib", "raise ImportError('too old', name='ib_async')"]
-)
+@pytest.mark.parametrize("source", ["import ib_async", "def create(settings):\n    import ib_async.ib", "raise ImportError('too old', name='ib_async')"])
 def test_a_missing_optional_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, built_in: Callable[[str], None], source: str) -> None:
     monkeypatch.setitem(sys.modules, "ib_async", None)
     built_in(source)

@@ -217,7 +217,7 @@ async def test_a_backfill_recorded_after_the_restart_is_met_once_and_its_filled_
 
 @pytest.mark.parametrize(("speed", "expected"), [(1.0, [1.0, 0.5]), (4.0, [0.25, 0.125])])
 async def test_the_recorded_pace_is_kept_n_times_as_fast(tmp_path: Path, speed: float, expected: list[float]) -> None:
-    stamps = iter([5_000_000_000, 6_000_000_000, 6_500_000_000])
+    stamps = iter([0, 5_000_000_000, 6_000_000_000, 6_500_000_000])
     journal = Journal(tmp_path, monotonic_ns=lambda: next(stamps))
     journal.open()
     journal.watch(ES)

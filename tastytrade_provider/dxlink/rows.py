@@ -72,9 +72,7 @@ def _compact(data: list[object], fields_of: Callable[[str], Sequence[str]]) -> l
     events: list[tuple[str, list[Row]]] = []
     for event_type, values in zip(data[::2], data[1::2], strict=True):
         if not isinstance(event_type, str) or not isinstance(values, list):
-            raise ProtocolViolation(
-                f"COMPACT data has {shown(event_type)} with {shown(values)}, expected an event type and a list of values"
-            )
+            raise ProtocolViolation(f"COMPACT data has {shown(event_type)} with {shown(values)}, expected an event type and a list of values")
         fields = fields_of(event_type)
         width = len(fields)
         if len(values) % width if width else values:

@@ -19,10 +19,11 @@ from ..errors import UsageError
 from ..model import Contract, Gap
 from .context import Context, encode_gap
 from .lock import take_lock
-from .records import LARGEST, SMALLEST, Kind, encode, encode_header
+from .records import Kind, encode, encode_header
 from .segments import SUFFIX, repair, segments
 
 _FEED_DATA = b'{"type":"FEED_DATA",'
+_DATA, _CONTEXT, _GAP = map(int, Kind)  # plain numbers: packing an enum takes twice as long
 _HOUR_NS = 3_600_000_000_000
 _NUMBER = re.compile(rf"(\d+)-.*{re.escape(SUFFIX)}")
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -62,7 +63,8 @@ class Journal:
         self._context = Context()
         self._is_told = False  # whether the context stands in the segment
         self._fd = self._lock = -1
-        self._salt = self._place = self._number = self._run_ns = self._created_ns = 0
+        self._salt = self._place = self._number = self._run_ns = 0
+        self._room = self._old_at_ns = 0  # a record at or behind the one, or at or after the other, needs preparation
         self._retired: deque[int] = deque()  # segments that are full and not yet durable
         self._syncing = threading.Lock()  # one at a time; `append` never waits for it
         self._is_folder_new = False
@@ -91,7 +93,7 @@ class Journal:
         try:
             if self._fd >= 0:
                 self._retired.append(self._fd)
-                self._fd = -1
+                self._fd, self._room = -1, 0
             self.sync()
         finally:
             if self._lock >= 0:
@@ -126,21 +128,23 @@ class Journal:
         """Messages may speak of this contract from now on. `rules`: the arguments of the Intake its trades go through."""
         context = self._context.watching(contract, self._context.rules if rules is None else rules)
         if context != self._context:
-            self._context, self._is_told = context, False
+            self._tell(context)
 
     def append(self, messages: Sequence[FeedData], received_ns: Sequence[int], columns: Mapping[str, tuple[str, ...]]) -> None:
         """Write the messages of one read, as they came. `columns`: of their event types, as FEED_CONFIG announced them."""
-        if any(self._context.columns.get(name) != names for name, names in columns.items()):
-            self._context, self._is_told = self._context.reading(columns), False
+        for name, names in columns.items():
+            if self._context.columns.get(name) != names:
+                self._tell(self._context.reading(columns))
         now_ns = self._monotonic_ns()
         for message, wall_ns in zip(messages, received_ns, strict=True):
-            if not message.raw.startswith(_FEED_DATA):
+            raw = message.raw
+            if not raw.startswith(_FEED_DATA):
                 raise UsageError("a journal takes FEED_DATA messages only")
-            self._write(Kind.DATA, wall_ns, now_ns, message.raw)
+            self._write(_DATA, wall_ns, now_ns, raw)
 
     def append_gap(self, gap: Gap, *, before_read: bool = False) -> None:
         """Write that trades may be missing. `before_read`: it was told before the trades of the messages just appended."""
-        self._write(Kind.GAP, self._wall_ns(), self._monotonic_ns(), encode_gap(gap, before_read))
+        self._write(_GAP, self._wall_ns(), self._monotonic_ns(), encode_gap(gap, before_read))
 
     def sync(self) -> None:
         """Make durable what was written so far. Blocks; another thread may go on appending."""
@@ -161,28 +165,38 @@ class Journal:
 
     # -- the work
 
-    def _write(self, kind: Kind, wall_ns: int, monotonic_ns: int, payload: bytes) -> None:
-        if self._lock < 0:
-            raise UsageError(f"journal {self.path} is not open")
-        if len(payload) + SMALLEST > LARGEST:
-            raise UsageError(f"a message of {len(payload):,} bytes is more than a journal's record holds")
+    def _write(self, kind: int, wall_ns: int, monotonic_ns: int, payload: bytes) -> None:
         try:
-            if self._fd < 0 or self._place >= self._max_bytes or self._wall_ns() - self._created_ns >= self._max_age_ns:
-                self._begin_segment()
-            if not self._is_told:
-                self._put(Kind.CONTEXT, wall_ns, monotonic_ns, self._context.encode())
-                self._is_told = True
+            if self._place >= self._room or monotonic_ns >= self._old_at_ns:
+                self._make_room(wall_ns, monotonic_ns)
             self._put(kind, wall_ns, monotonic_ns, payload)
         except OSError as error:  # no room on the disk must not stop the feed; whoever records is told
-            self.lost += kind is Kind.DATA
+            self.lost += kind == _DATA
             self.failure = f"{error.strerror or error} ({self.path})"
             self._give_up_segment()
 
-    def _put(self, kind: Kind, wall_ns: int, monotonic_ns: int, payload: bytes) -> None:
+    def _put(self, kind: int, wall_ns: int, monotonic_ns: int, payload: bytes) -> None:
         record = encode(kind, wall_ns, monotonic_ns, payload, self._salt, self._place)
-        _write_whole(self._fd, record)
+        done = os.write(self._fd, record)
+        if done < len(record):
+            _write_whole(self._fd, record[done:])
         self._place += len(record)
         self.written += 1
+
+    def _tell(self, context: Context) -> None:
+        """This holds from the next record on."""
+        self._context, self._is_told, self._room = context, False, 0
+
+    def _make_room(self, wall_ns: int, monotonic_ns: int) -> None:
+        """A segment that is neither full nor old, in which the context stands."""
+        if self._lock < 0:
+            raise UsageError(f"journal {self.path} is not open")
+        if self._fd < 0 or self._place >= self._max_bytes or monotonic_ns >= self._old_at_ns:
+            self._begin_segment()
+        if not self._is_told:
+            self._put(_CONTEXT, wall_ns, monotonic_ns, self._context.encode())
+            self._is_told = True
+        self._room = self._max_bytes
 
     def _begin_segment(self) -> None:
         created_ns = self._wall_ns()
@@ -199,8 +213,8 @@ class Journal:
             raise
         if self._fd >= 0:
             self._retired.append(self._fd)
-        self._fd, self._created_ns, self._salt, self._place = fd, created_ns, salt, len(header)
-        self._is_folder_new, self._is_told = True, False
+        self._fd, self._salt, self._place, self._room = fd, salt, len(header), 0
+        self._is_folder_new, self._is_told, self._old_at_ns = True, False, self._monotonic_ns() + self._max_age_ns
 
     def _give_up_segment(self) -> None:
         """After a failed write: cut off what of it may be there, and begin anew with the next message, as another recording: a replay tells the gap."""
@@ -209,7 +223,7 @@ class Journal:
                 os.ftruncate(self._fd, self._place)
             self._retired.append(self._fd)
             self._fd = -1
-        self._run_ns = self._wall_ns()
+        self._run_ns, self._room = self._wall_ns(), 0
 
     async def _keep_synced(self) -> None:
         while True:

@@ -19,6 +19,8 @@ from enum import IntEnum
 from mmap import mmap
 from typing import NamedTuple
 
+from ..errors import UsageError
+
 MAGIC = b"TTPJRNL\x01"  # the last byte is the version
 _HEADER = struct.Struct("<8sqqI")
 HEADER_SIZE = _HEADER.size
@@ -79,15 +81,18 @@ def decode_header(data: Buffer) -> Header | None:
     return Header(created_ns, run_ns, salt) if magic == MAGIC and zlib.crc32(data[: HEADER_SIZE - 4]) == salt else None
 
 
-def encode(kind: Kind, wall_ns: int, monotonic_ns: int, payload: bytes, salt: int, place: int) -> bytes:
+def encode(kind: int, wall_ns: int, monotonic_ns: int, payload: bytes, salt: int, place: int) -> bytes:
     """One record as it is written at `place`, bytes from the begin of the segment.
 
     >>> written = encode(Kind.GAP, 1, 2, b'{"gap":{}}', salt=7, place=40)
     >>> record_at(bytes(40) + written, 40, 7).payload, record_at(bytes(41) + written, 41, 7)
     (b'{"gap":{}}', None)
     """
-    checked = _STAMPS.pack(kind, wall_ns, monotonic_ns) + payload
-    return len(checked).to_bytes(4, "little") + zlib.crc32(checked, (salt + place) & _U32).to_bytes(4, "little") + checked
+    length = SMALLEST + len(payload)
+    if length > LARGEST:
+        raise UsageError(f"a message of {len(payload):,} bytes is more than a journal's record holds")
+    crc = zlib.crc32(payload, zlib.crc32(_STAMPS.pack(kind, wall_ns, monotonic_ns), (salt + place) & _U32))
+    return _FRAME.pack(length, crc, kind, wall_ns, monotonic_ns) + payload
 
 
 def record_at(data: Buffer, place: int, salt: int) -> Record | None:

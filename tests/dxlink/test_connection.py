@@ -375,9 +375,7 @@ def test_silence_beyond_what_was_announced_closes_the_connection(open_pair: Any)
     assert server.advance(1000.0) == []
 
 
-@pytest.mark.parametrize(
-    "payload", ['{"type":"KEEPALIVE","channel":0}', '{"type":"FEED_DATA","channel":1,"data":[]}', '{"type":"X","channel":0}']
-)
+@pytest.mark.parametrize("payload", ['{"type":"KEEPALIVE","channel":0}', '{"type":"FEED_DATA","channel":1,"data":[]}', '{"type":"X","channel":0}'])
 def test_any_message_is_a_sign_of_life(open_pair: Any, payload: str) -> None:
     open_pair.open_channel()
     client = open_pair.client

@@ -37,9 +37,7 @@ VALID = [
 ]  # fmt: skip
 
 scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8)
-any_json = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=12
-)
+any_json = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=12)
 keys = st.sampled_from(sorted({key for message in VALID for key in message}))
 valid = st.sampled_from(VALID)
 # A valid message with some of its values replaced, dropped or taken from another message, its channel perhaps another one.
@@ -50,9 +48,7 @@ altered = st.builds(
     st.sets(keys, max_size=1),
     st.sampled_from([0, 1, 2, 3]),
 )
-as_text = st.builds(
-    lambda value, compact: json.dumps(value, separators=(",", ":") if compact else None).encode(), altered | valid, st.booleans()
-)
+as_text = st.builds(lambda value, compact: json.dumps(value, separators=(",", ":") if compact else None).encode(), altered | valid, st.booleans())
 torn = st.builds(
     lambda raw, at, length, noise: raw[: at % len(raw)] + noise + raw[at % len(raw) + length :],
     as_text, st.integers(0, 300), st.integers(0, 5), st.binary(max_size=3),

@@ -105,8 +105,7 @@ def test_a_compact_row_is_written_as_dxfeed_writes_it() -> None:
 
 def test_a_full_row_leaves_empty_fields_out() -> None:
     assert encode_full("TimeAndSale", FIELDS, [ROW]) == (
-        b'[{"eventType":"TimeAndSale","eventSymbol":"/ESM23:XCME","index":7238429996434378670,"price":"NaN","size":1.0,'
-        b'"tradeThroughExempt":"\\u0000"}]'
+        b'[{"eventType":"TimeAndSale","eventSymbol":"/ESM23:XCME","index":7238429996434378670,"price":"NaN","size":1.0,"tradeThroughExempt":"\\u0000"}]'
     )
 
 

@@ -58,11 +58,10 @@ def test_the_equity_roll_is_always_a_thursday_from_the_7th_to_the_13th(year: int
     assert (rolls.weekday(), rolls.month, 7 <= rolls.day <= 13) == (3, month, True)
 
 
-@pytest.mark.parametrize(("notice", "closing_only"), [("2026-08-10", "2026-08-03"), ("2026-10-05", "2026-09-28"), ("2026-12-07", "2026-11-23")])
+@pytest.mark.parametrize(("notice", "closing_only"), [("2026-08-10", "2026-08-03"), ("2026-10-05", "2026-09-28"), ("2026-12-07", "2026-11-30")])
 def test_live_cattle_rolls_five_business_days_before_its_first_notice(notice: str, closing_only: str) -> None:
-    # TastyTrade lists the rule (agricultures: 5 business days, first notice). Thanksgiving is 26 November; it lies before the third of them
-    holidays = [day("2026-11-26"), day("2026-11-27"), day("2026-12-01"), day("2026-12-02"), day("2026-12-03")] if notice == "2026-12-07" else []
-    assert roll_day(a_month("/LEQ6", "2026-12-31", notice), DEFAULT_RULE, holidays) == day(closing_only)
+    # TastyTrade lists the rule (agricultures: 5 business days, first notice), and a closing-only date that is the same five days earlier
+    assert roll_day(a_month("/LEQ6", "2026-12-31", notice), DEFAULT_RULE) == day(closing_only)
 
 
 def test_business_days_count_no_weekend_and_no_holiday() -> None:

@@ -74,6 +74,13 @@ def test_a_snapshot_ends_as_its_flags_say(rows: list[tuple[int, int]], ended_by:
     assert series.take_updates() == []
 
 
+def test_a_message_that_ends_inside_a_transaction_does_not_end_the_snapshot() -> None:
+    series = fed(rows_of((3, BEGIN), (1, END), (2, PENDING)))
+    assert not series.is_complete
+    series.add([a_row(2)], 0.2)
+    assert (series.ended_by, indexes(series.rows())) == ("flag", [1, 2, 3])
+
+
 def test_a_later_version_of_an_index_replaces_the_earlier_one() -> None:
     series = fed([a_row(2, BEGIN, 1.0), a_row(1, 0, 5.0)], [a_row(2, 0, 2.0)], [a_row(0, MARKER, "NaN")])
     assert [row["close"] for row in series.rows()] == [5.0, 2.0]
@@ -156,6 +163,8 @@ def test_a_snapshot_sent_again_is_no_news_but_for_what_changed() -> None:
     series = fed(first)
     series.add(first, 5.0)
     assert series.take_updates() == []
+    series.add([a_row(3), a_row(2, SNIP)], 5.5)
+    assert (series.take_updates(), series.start_was_cut, series.ended_by) == ([], False, "flag")
     series.add([a_row(3, BEGIN, 3.5), *first[1:]], 6.0)
     assert series.take_updates() == [a_row(3, BEGIN, 3.5)]
 
@@ -177,6 +186,8 @@ def test_updates_of_a_transaction_are_told_together_or_when_it_is_never_closed()
     assert (series.due_s, series.advance(6.9), series.take_updates()) == (7.0, True, [])
     series.advance(7.0)
     assert indexes(series.take_updates()) == [4]
+    series.add([a_row(4, PENDING, 9.0)], 20.0)
+    assert (series.due_s, series.advance(21.9), series.take_updates()) == (22.0, True, [])
 
 
 # -- reading
