@@ -17,7 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ["setup.cfg", "pyproject.toml", "README.md", "LICENSE", "tastytrade_provider", "indicators", "migration"]
+SOURCES = ["setup.cfg", "pyproject.toml", "README.md", "LICENSE", "tastytrade_provider", "indicators"]
 DECOYS = ["tests/test_x.py", "tests/__init__.py", "indicators_old/rsi.py", "docs/conf.py"]
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
 
@@ -120,9 +120,9 @@ def test_every_entry_point_is_in_the_metadata_and_the_plugin_groups_are_left_to_
     assert not {"tastytrade_provider.providers", "tastytrade_provider.indicators"} & declared.keys()
 
 
-def test_the_wheel_holds_our_three_folders_and_nothing_else(files: list[str]) -> None:
+def test_the_wheel_holds_our_folders_and_nothing_else(files: list[str]) -> None:
     folders = {file.partition("/")[0] for file in files}
-    assert {folder for folder in folders if not folder.endswith(".dist-info")} == {"tastytrade_provider", "indicators", "migration"}
+    assert {folder for folder in folders if not folder.endswith(".dist-info")} == {"tastytrade_provider", "indicators"}
     assert not [file for file in files if "__pycache__" in file]
 
 
@@ -137,9 +137,9 @@ def test_every_module_and_data_file_is_in_the_wheel(files: list[str]) -> None:
     assert {file for file in wanted if "__pycache__" not in file} <= set(files)
 
 
-def test_indicators_and_migration_carry_no_init(files: list[str]) -> None:
+def test_indicators_carry_no_init(files: list[str]) -> None:
     assert "indicators/manager.py" in files
-    assert not [file for file in files if file.startswith(("indicators/", "migration/")) and file.endswith("__init__.py")]
+    assert not [file for file in files if file.startswith("indicators/") and file.endswith("__init__.py")]
 
 
 @pytest.fixture(scope="module")

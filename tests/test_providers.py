@@ -14,6 +14,7 @@ from tastytrade_provider.demo import DemoProvider
 from tastytrade_provider.emulator import CLIENT_SECRET, REFRESH_TOKEN, Emulator
 from tastytrade_provider.provider import DataProvider
 from tests.checks.providers import CARDS, Make, Stage
+from tests.checks.recordings import replay
 from tests.checks.sources import Excerpt, until
 
 
@@ -66,6 +67,7 @@ async def demo(source: Excerpt) -> AsyncIterator[Stage]:
 MAKERS: dict[str, Make] = {
     "tastytrade": tastytrade,
     "demo": demo,
+    "replay": replay,
 }
 
 

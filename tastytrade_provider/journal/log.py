@@ -133,7 +133,8 @@ class Journal:
     def append(self, messages: Sequence[FeedData], received_ns: Sequence[int], columns: Mapping[str, tuple[str, ...]]) -> None:
         """Write the messages of one read, as they came. `columns`: of their event types, as FEED_CONFIG announced them."""
         for name, names in columns.items():
-            if self._context.columns.get(name) != names:
+            known = self._context.columns.get(name)
+            if known is not names and known != names:
                 self._tell(self._context.reading(columns))
         now_ns = self._monotonic_ns()
         for message, wall_ns in zip(messages, received_ns, strict=True):

@@ -145,11 +145,9 @@ def _next_steps(seen: Observation, source: Source | None) -> list[str]:
         steps.append(f"Rows that could not be read: {rejected}. Do next: report the raw rows that the status keeps under rejects.")
     if source == "time_and_sale":
         invalid = trades.rows - trades.valid_tick
-        if invalid * 100 > INVALID_PERCENT * trades.rows:
-            held = "are left out of every delta" if seen.invalid_ticks == "exclude" else "are counted, as configured"
-            steps.append(f"{invalid} of {trades.rows} prints ({invalid / trades.rows:.1%}) have validTick=false and {held}.")
-            if seen.invalid_ticks == "exclude":
-                steps.append(f"Do next: set '{INCLUDE_SWITCH}', and compare the volume with the exchange's before you trust it.")
+        if invalid * 100 > INVALID_PERCENT * trades.rows and seen.invalid_ticks == "exclude":
+            steps.append(f"{invalid} of {trades.rows} prints ({invalid / trades.rows:.1%}) have validTick=false and are left out of every delta.")
+            steps.append(f"Do next: set '{INCLUDE_SWITCH}', and compare the volume with the exchange's before you trust it.")
         if trades.with_side * 2 < trades.rows:
             steps.append(f"Only {trades.with_side} of {trades.rows} prints have a side; the others get it from the quote they carry, labelled as such.")
         if trades.spread_legs:
@@ -171,8 +169,7 @@ def _next_steps(seen: Observation, source: Source | None) -> list[str]:
 
 
 def _letter(seen: Observation) -> str:
-    counts = ", ".join(f"{name} {seen.seen(name).rows}" for name in ("TimeAndSale", "Candle", "Trade", "Quote"))
-    said = seen.seen("TimeAndSale").refused
+    counts, said = ", ".join(f"{name} {seen.seen(name).rows}" for name in ("TimeAndSale", "Candle", "Trade", "Quote")), seen.seen("TimeAndSale").refused
     return (
         f"    My OAuth application streams {seen.contract.streamer_symbol} over DXLink with a token of /api-quote-tokens "
         f"(level {seen.token_level or 'unknown'}).\n"
@@ -230,7 +227,7 @@ class FallbackTrades:
     the last quote that arrived before it, else from the tick rule (quote_trade), or from the tick rule alone (tick_rule), and is labelled so.
     The first event only says where the day stands.
 
-    resets       daily resets of dayVolume met
+    resets       daily resets of dayVolume met; what traded after the last event before one is not told by the feed
     corrections  falls of dayVolume inside a day: nothing is taken back, and volume counts again from the former high
     unusable     events without dayVolume or price; their volume comes with the next event that has both
     """
@@ -294,9 +291,8 @@ class FallbackTrades:
         dxFeed's javadoc of Trade: a daily reset outside trading hours sets dayVolume to zero and dayTurnover to NaN and leaves the rest. Where that
         event was conflated away, the feed's day or our calendar's session tells.
         """
-        if event.day_volume == 0 and event.day_turnover is None:
-            return True
-        if event.day_id is not None and last.day_id is not None and event.day_id != last.day_id:
+        is_new_day = None not in (event.day_id, last.day_id) and event.day_id != last.day_id
+        if is_new_day or (event.day_volume == 0 and event.day_turnover is None):
             return True
         calendar = self.contract.calendar
         return session_at(calendar, event.received_ns) != session_at(calendar, last.received_ns)

@@ -16,7 +16,7 @@ bidPrice, askPrice "NaN" where that side of the book is empty; whatever size com
 dayVolume, dayTurnover  official figures of the whole trading day, reset to 0 and NaN on a schedule outside trading hours.
 change             last price minus the previous day's close.
 openInterest       a whole number, for which dxFeed has no NaN: 0 also means not sent, and is None here.
-tickDirection, tradingStatus  UP DOWN ZERO_UP ZERO_DOWN ZERO, ACTIVE HALTED; UNDEFINED is None here.
+tickDirection, tradingStatus  UP DOWN ZERO ZERO_UP ZERO_DOWN; ACTIVE HALTED. UNDEFINED is None here.
 """
 
 from __future__ import annotations

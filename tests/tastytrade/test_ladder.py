@@ -188,7 +188,15 @@ def test_volume_is_what_the_day_gained_and_the_side_is_the_quotes_it_touched() -
 
 
 def test_inside_the_quote_the_tick_rule_answers_and_before_any_direction_nobody() -> None:
-    events = [last(0), quote(6000.0, 6000.5), last(1, 6000.25), last(2, 6000.5), quote(6000.0, 6001.0), last(3, 6000.75), last(4, 6000.5)]
+    events: list[Quote | LastTrade] = [
+        last(0),
+        quote(6000.0, 6000.5),
+        last(1, 6000.25),
+        last(2, 6000.5),
+        quote(6000.0, 6001.0),
+        last(3, 6000.75),
+        last(4, 6000.5),
+    ]
     assert rows(FallbackTrades(ES).take(events)) == [
         (6000.25, 1.0, 0, NOWHERE), (6000.5, 1.0, 1, QUOTE_RULE), (6000.75, 1.0, 1, TICK_RULE), (6000.5, 1.0, -1, TICK_RULE),
     ]  # fmt: skip
