@@ -25,7 +25,7 @@ def warm() -> None:
     ]  # fmt: skip
     decoder = TradeDecoder()
     decoder.watch(es)
-    (batch,) = decoder.decode([feed_data(1, encode_compact(TIME_AND_SALE, FIELDS, rows))], [0], lambda _: FIELDS)
+    (batch,) = decoder.decode([feed_data(1, encode_compact(TIME_AND_SALE, FIELDS, rows)).raw], [0], lambda _: FIELDS)
     batch = classify(batch)
     for timeframe in ("1m", "1d", "10t", "10v", "2r"):
         BarBuilder(es, timeframe).add(batch)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastytrade_provider.dxlink.messages import Auth, FeedData, encode
+from tastytrade_provider.dxlink.messages import Auth, encode
 from tastytrade_provider.errors import JournalDamaged, UsageError
 from tastytrade_provider.journal import Journal, Reader, contexts, log, segments, verify
 from tastytrade_provider.journal.records import HEADER_SIZE, Kind, decode_header, encode_header, record_at
@@ -81,7 +81,7 @@ def test_noise_is_no_header(noise: bytes) -> None:
 
 def test_what_was_recorded_comes_back_in_order_byte_by_byte(tmp_path: Path) -> None:
     write(tmp_path, range(20), rows=10)
-    assert raws(tmp_path) == [a_message(number, 10).raw for number in range(20)]
+    assert raws(tmp_path) == [a_message(number, 10) for number in range(20)]
     [report] = verify(tmp_path)
     assert report.records == {"data": 20, "context": 1, "gap": 0}
     assert report.damages == []
@@ -98,7 +98,7 @@ def test_one_message_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     journal.append([a_message(1), a_message(2)], [1, 2], COLUMNS)
     monkeypatch.undo()
     journal.close()
-    assert sizes == [25 + len(a_message(number).raw) for number in (1, 2)]
+    assert sizes == [25 + len(a_message(number)) for number in (1, 2)]
 
 
 def test_messages_of_one_read_share_the_monotonic_time_and_keep_their_own_wall_time(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_anything_but_feed_data_is_refused_and_leaves_no_trace(tmp_path: Path, r
     journal = Journal(tmp_path)
     journal.open()
     with pytest.raises(UsageError, match="FEED_DATA") as told:
-        journal.append([FeedData(0, raw)], [0], {})
+        journal.append([raw], [0], {})
     journal.close()
     assert "s3cret" not in str(told.value)
     assert raws(tmp_path) == []
@@ -129,7 +129,7 @@ def test_every_segment_stands_by_itself(tmp_path: Path) -> None:
     every = segments(tmp_path)
     assert len(every) > 3
     assert all(segment.stat().st_size < 4000 + 400 for segment in every)
-    assert raws(tmp_path) == [a_message(number).raw for number in range(100)]
+    assert raws(tmp_path) == [a_message(number) for number in range(100)]
     for segment in every:
         assert next(iter(Reader([segment]))).kind is Kind.CONTEXT
         assert contexts(segment).contracts == {ES.streamer_symbol: ES}
@@ -192,7 +192,7 @@ def test_a_tail_cut_at_any_byte_of_the_last_record_costs_that_record_only(tmp_pa
         shutil.copytree(tmp_path / "whole", folder)
         os.truncate(only(folder), cut)
         reader = Reader(segments(folder))
-        assert [record.payload for record in reader if record.kind is Kind.DATA] == [a_message(number).raw for number in range(4)]
+        assert [record.payload for record in reader if record.kind is Kind.DATA] == [a_message(number) for number in range(4)]
         assert reader.torn == cut - start
         assert [(damage.place, damage.end, damage.is_tail) for damage in verify(folder)[0].damages] == ([(start, cut, True)] if cut > start else [])
 
@@ -215,7 +215,7 @@ def test_a_damaged_tail_is_detected_repaired_and_kept(tmp_path: Path, way: str, 
     good = 5 if way in ("cut", "zero after the cut") else 6
     kept = data[:start] if good == 5 else data
     segment.write_bytes(kept + bad)
-    assert raws(tmp_path) == [a_message(number).raw for number in range(good)]
+    assert raws(tmp_path) == [a_message(number) for number in range(good)]
     [damage] = verify(tmp_path)[0].damages
     assert (damage.place, damage.end, damage.is_tail) == (len(kept), len(kept) + len(bad), True)
 
@@ -224,7 +224,7 @@ def test_a_damaged_tail_is_detected_repaired_and_kept(tmp_path: Path, way: str, 
     assert journal.repaired == len(bad)
     journal.append([a_message(6)], [6], COLUMNS)
     journal.close()
-    assert raws(tmp_path) == [*(a_message(number).raw for number in range(good)), a_message(6).raw]
+    assert raws(tmp_path) == [*(a_message(number) for number in range(good)), a_message(6)]
     assert segment.with_name(f"{segment.name}.damaged").read_bytes() == bad
     assert [report.damages for report in verify(tmp_path)] == [[], []]
 
@@ -236,7 +236,7 @@ def test_a_segment_that_was_just_begun_is_put_aside(tmp_path: Path, size: int) -
     (tmp_path / "00000002-x.ttj").write_bytes(header)
     assert len(raws(tmp_path)) == 3
     write(tmp_path, range(3, 5))
-    assert raws(tmp_path) == [a_message(number).raw for number in range(5)]
+    assert raws(tmp_path) == [a_message(number) for number in range(5)]
     assert [report.damages for report in verify(tmp_path) if report.size >= HEADER_SIZE] == [[], []]
 
 
@@ -305,7 +305,7 @@ def test_a_full_disk_costs_the_messages_it_has_no_room_for_and_is_told(tmp_path:
     monkeypatch.undo()
     journal.append([a_message(3)], [3], COLUMNS)
     journal.close()
-    assert raws(tmp_path) == [a_message(0).raw, a_message(3).raw]
+    assert raws(tmp_path) == [a_message(0), a_message(3)]
     assert len({report.run_ns for report in verify(tmp_path)}) == 2  # so that a replay tells the gap
 
 
@@ -333,7 +333,7 @@ async def test_it_is_made_durable_each_second_off_the_event_loop(tmp_path: Path,
     assert waits == [1.0, 1.0]
     assert threading.get_ident() not in threads
     assert journal.syncs == 2
-    assert raws(tmp_path) == [a_message(number).raw for number in range(3)]
+    assert raws(tmp_path) == [a_message(number) for number in range(3)]
 
 
 @pytest.mark.parametrize("seed", [1])

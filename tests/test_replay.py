@@ -105,7 +105,7 @@ async def test_a_message_that_cannot_be_read_is_recorded_and_rejected_as_it_was_
     journal = Journal(tmp_path)
     journal.open()
     journal.watch(ES)
-    bad = a_message(1)._replace(raw=a_message(1).raw.replace(b'"NEW"', b'"NOVEL"'))
+    bad = a_message(1).replace(b'"NEW"', b'"NOVEL"')
     for message in (a_message(0), bad, a_message(2)):
         journal.append([message], [5], journals.COLUMNS)
     journal.close()
@@ -423,7 +423,7 @@ def test_what_is_still_being_recorded_is_left_for_later(tmp_path: Path) -> None:
 
 def test_a_correction_lies_in_the_session_of_the_trade_it_corrects(tmp_path: Path) -> None:
     day = 86_400_000
-    old = a_message(0).raw
+    old = a_message(0)
     ms = 1_795_530_600_000
     late = old.replace(f",{ms},".encode(), f",{ms + day},".encode()).replace(b'"NEW"', b'"CORRECTION"').replace(b"false,false", b"false,true")
     index = (ms // 1000) << 32 | (ms % 1000) << 22
@@ -431,7 +431,7 @@ def test_a_correction_lies_in_the_session_of_the_trade_it_corrects(tmp_path: Pat
     journal = Journal(tmp_path)
     journal.open()
     journal.watch(ES)
-    journal.append([a_message(0)._replace(raw=raw) for raw in (old, late)], [1, 2], journals.COLUMNS)
+    journal.append([old, late], [1, 2], journals.COLUMNS)
     journal.close()
     [made] = compact(tmp_path)
     assert (made.session, made.rows) == ("2026-11-24", 2)

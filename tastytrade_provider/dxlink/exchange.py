@@ -26,6 +26,8 @@ from tastytrade_provider.dxlink.messages import (
     Message,
     Setup,
     Unknown,
+    channel_of_data,
+    data_head,
     encode,
     name_of,
     parse,
@@ -105,8 +107,8 @@ class Exchange:
             message = parse(payload)
             # The table's answer to the one message that comes by the thousand, without the look-ups: 0.5 instead of 1.7 microseconds.
             if type(message) is FeedData and self.role is _CLIENT:
-                channel_of_data = self.channels.get(message.channel)
-                if channel_of_data is not None and channel_of_data.state is _OPENED:
+                known = self.channels.get(message.channel)
+                if known is not None and known.state is _OPENED:
                     return [message]
             return self._take(message)
         except ProtocolViolation as violation:
@@ -116,6 +118,22 @@ class Exchange:
             kind, channel = (violation.kind, violation.channel) if isinstance(violation, OutOfTurn) else (ErrorKind.INVALID_MESSAGE, 0)
             self.error(kind, str(violation), channel)
             return [Violation(kind, str(violation), channel)]
+
+    def data_run(self, payloads: Sequence[bytes], first: int) -> tuple[int, int]:
+        """For a client: (channel, stop) such that payloads[first:stop] are FEED_DATA of one open channel, in the usual spelling.
+
+        They need nothing of the protocol but to count as a sign of life: 0.1 microseconds a message, and no object. stop is `first` where `receive`
+        must be asked.
+        """
+        channel = channel_of_data(payloads[first])
+        known = None if channel is None else self.channels.get(channel)
+        if channel is None or known is None or known.state is not _OPENED or self.role is not _CLIENT or self.state is _CLOSED:
+            return 0, first
+        head, stop = data_head(channel), first + 1
+        while stop < len(payloads) and payloads[stop].startswith(head):
+            stop += 1
+        self._heard_s = None
+        return channel, stop
 
     def data_to_send(self) -> list[bytes]:
         """The messages to be sent, each a text frame; they are handed over once."""

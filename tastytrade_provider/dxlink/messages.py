@@ -193,6 +193,20 @@ def parse(payload: bytes | str) -> Message:
     return _parse_json(payload)
 
 
+def channel_of_data(payload: bytes) -> int | None:
+    """The channel of a FEED_DATA in its usual spelling, None for anything else."""
+    if not payload.startswith(_PREFIX):
+        return None
+    end = payload.find(_DATA, _START, _END)
+    digits = payload[_START:end] if end > 0 else b""
+    return int(digits) if digits.isdigit() else None
+
+
+def data_head(channel: int) -> bytes:
+    """How every FEED_DATA of a channel begins in its usual spelling."""
+    return b"%b%d%b" % (_PREFIX, channel, _DATA)
+
+
 def _parse_json(payload: bytes) -> Message:
     try:
         content = orjson.loads(payload)

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ..dxlink.messages import FeedData
 from ..errors import UsageError
 from ..model import Contract, Gap
 from .context import Context, encode_gap
@@ -130,15 +129,14 @@ class Journal:
         if context != self._context:
             self._tell(context)
 
-    def append(self, messages: Sequence[FeedData], received_ns: Sequence[int], columns: Mapping[str, tuple[str, ...]]) -> None:
+    def append(self, raws: Sequence[bytes], received_ns: Sequence[int], columns: Mapping[str, tuple[str, ...]]) -> None:
         """Write the messages of one read, as they came. `columns`: of their event types, as FEED_CONFIG announced them."""
         for name, names in columns.items():
             known = self._context.columns.get(name)
             if known is not names and known != names:
                 self._tell(self._context.reading(columns))
         now_ns = self._monotonic_ns()
-        for message, wall_ns in zip(messages, received_ns, strict=True):
-            raw = message.raw
+        for raw, wall_ns in zip(raws, received_ns, strict=True):
             if not raw.startswith(_FEED_DATA):
                 raise UsageError("a journal takes FEED_DATA messages only")
             self._write(_DATA, wall_ns, now_ns, raw)

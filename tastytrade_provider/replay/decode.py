@@ -66,7 +66,7 @@ class JournalDecoder:
         self.reader = Reader(segments)
         self._rules, self._gather = rules, gather
         self._context = Context()
-        self._messages: list[FeedData] = []
+        self._raws: list[bytes] = []
         self._walls: list[int] = []
         self._gaps: list[Gap] = []  # told before the trades of these messages
         self._last: Record | None = None
@@ -103,14 +103,14 @@ class JournalDecoder:
         yield from self._flush()
 
     def _is_next_read(self, record: Record) -> bool:
-        return record.kind is Kind.DATA and self._first is not None and record.monotonic_ns != self._first.monotonic_ns and len(self._messages) >= self._gather
+        return record.kind is Kind.DATA and self._first is not None and record.monotonic_ns != self._first.monotonic_ns and len(self._raws) >= self._gather
 
     def _take(self, record: Record) -> None:
         message = parse(record.payload)
         if not isinstance(message, FeedData):
             raise JournalDamaged(f"{self._segment}: a record holds {type(message).__name__} instead of FEED_DATA")
         self._first = self._first or record
-        self._messages.append(message)
+        self._raws.append(message.raw)
         self._walls.append(record.wall_ns)
 
     def _enter(self, context: Context) -> None:
@@ -133,12 +133,12 @@ class JournalDecoder:
             return
         items: list[TradeBatch | Gap] = []
         gaps, self._gaps = self._gaps, []
-        for batch in self.decoder.decode(self._messages, self._walls, self._fields):
+        for batch in self.decoder.decode(self._raws, self._walls, self._fields):
             items += [gap for gap in gaps if gap.contract == batch.contract]
             gaps = [gap for gap in gaps if gap.contract != batch.contract]
             items += self.lines[batch.contract.streamer_symbol].take(batch)
         pause_ns = self._pause_ns(self._first)
-        self._messages, self._walls, self._first = [], [], None
+        self._raws, self._walls, self._first = [], [], None
         yield Read(pause_ns, [*gaps, *items], self._segment)
 
     def _fields(self, event_type: str) -> tuple[str, ...]:

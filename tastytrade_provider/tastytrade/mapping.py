@@ -134,9 +134,8 @@ class TradeDecoder:
             self._ratios.append((up, down, step_up, step_down))
             self._layouts.clear()
 
-    def decode(self, messages: Sequence[FeedData], received_ns: Sequence[int], fields_of: Callable[[str], Sequence[str]]) -> list[TradeBatch]:
+    def decode(self, raws: Sequence[bytes], received_ns: Sequence[int], fields_of: Callable[[str], Sequence[str]]) -> list[TradeBatch]:
         """The trades of several messages, in order. `fields_of` gives the announced columns of an event type."""
-        raws = [message.raw for message in messages]
         layout, width, absent = self._layout(fields_of)
         received = np.array(received_ns, np.int64)
         together = joined(raws)
@@ -154,7 +153,7 @@ class TradeDecoder:
                     else:
                         self._numbers[_NUMBERS[name], start:n] = math.nan
             if at < len(raws):
-                values = self._read(messages[at], fields_of)
+                values = self._read(raws[at], fields_of)
                 if n + len(values) > self._ints.shape[1]:
                     more = n + len(values) + room
                     self._ints, self._numbers = _grown(self._ints, more), _grown(self._numbers, more)
@@ -199,13 +198,13 @@ class TradeDecoder:
             self._layouts[fields] = layout, len(fields), [name for name in _ORDER if name not in fields]
         return self._layouts[fields]
 
-    def _read(self, message: FeedData, fields_of: Callable[[str], Sequence[str]]) -> list[tuple[list[int], list[float]]]:
+    def _read(self, raw: bytes, fields_of: Callable[[str], Sequence[str]]) -> list[tuple[list[int], list[float]]]:
         """The long way: a message with anything unusual in it, row by row."""
         values = []
         try:
-            events = decode(message, fields_of)
+            events = decode(FeedData(0, raw), fields_of)
         except (ProtocolViolation, RecursionError) as violation:
-            self._reject(message.raw, str(violation))
+            self._reject(raw, str(violation))
             return []
         for event_type, rows in events:
             for row in rows:

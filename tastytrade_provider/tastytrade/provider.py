@@ -12,7 +12,7 @@ from typing import Any
 
 from ..dxlink.connection import Connection
 from ..dxlink.events import Event, Ignored, Refused, TimedOut, Violation
-from ..dxlink.messages import ChannelClosed, ChannelOpened, Error, FeedData
+from ..dxlink.messages import ChannelClosed, ChannelOpened, Error
 from ..dxlink.messages import Subscription as Item
 from ..errors import (
     AuthenticationFailed,
@@ -246,14 +246,14 @@ class TastyTradeProvider(DataProvider):
             self._reconnects += 1
             self._timer = asyncio.get_running_loop().call_later(_GAP_AFTER_S, self._tell_gaps)
 
-    def _on_data(self, channel: int, messages: Sequence[FeedData], received_ns: Sequence[int]) -> None:
+    def _on_data(self, channel: int, raws: Sequence[bytes], received_ns: Sequence[int]) -> None:
         stream = self._stream
         if stream is None or channel != self._channel:
             return
         is_full, fields, journal = False, stream.protocol.channels[channel].fields, self.journal
         if journal is not None:
-            journal.append(messages, received_ns, {TIME_AND_SALE: fields(TIME_AND_SALE)})
-        for batch in self._decoder.decode(messages, received_ns, fields):
+            journal.append(raws, received_ns, {TIME_AND_SALE: fields(TIME_AND_SALE)})
+        for batch in self._decoder.decode(raws, received_ns, fields):
             line = self._lines[batch.contract.streamer_symbol]
             for item in line.take(batch):
                 if isinstance(item, Gap):

@@ -120,14 +120,14 @@ class MarketDecoder:
         """Accept rows of this contract's streamer symbol from now on."""
         self._contracts[contract.streamer_symbol] = contract
 
-    def decode(self, messages: Sequence[FeedData], received_ns: Sequence[int], fields_of: Callable[[str], Sequence[str]]) -> list[Value]:
+    def decode(self, raws: Sequence[bytes], received_ns: Sequence[int], fields_of: Callable[[str], Sequence[str]]) -> list[Value]:
         """The values of several messages, in order of arrival. `fields_of` gives the announced columns of an event type."""
         values: list[Value] = []
-        for message, received in zip(messages, received_ns, strict=True):
+        for raw, received in zip(raws, received_ns, strict=True):
             try:
-                events = decode(message, fields_of)
+                events = decode(FeedData(0, raw), fields_of)
             except (ProtocolViolation, RecursionError) as violation:
-                self._reject(message.raw, str(violation))
+                self._reject(raw, str(violation))
                 continue
             for event_type, rows in events:
                 values += self.read(event_type, rows, received)

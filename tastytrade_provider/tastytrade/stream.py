@@ -19,7 +19,7 @@ from ..dxlink.messages import FeedData
 from ..dxlink.turns import State
 from ..errors import ConnectionLost, ProtocolViolation, RequestTimeout
 
-OnData = Callable[[int, Sequence[FeedData], Sequence[int]], None]
+OnData = Callable[[int, Sequence[bytes], Sequence[int]], None]
 _TICK_S = 1.0
 _LONGEST_TICK_S = 5.0  # of a longer one the program was busy, and did not listen
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _MAX_FRAME = 64 << 20  # a snapshot may be large; beyond this it is no feed
 class Stream(WSListener):
     """One websocket with its protocol.
 
-    on_data(channel, messages, received_ns)  FEED_DATA of one channel that arrived together
+    on_data(channel, raws, received_ns)  FEED_DATA messages of one channel that arrived together
     on_event(event)                          everything else the protocol reports
     closed                                   resolves to the reason once the connection is over
     """
@@ -133,32 +133,21 @@ class Stream(WSListener):
             self.close(f"reading the feed failed: {type(error).__name__}: {error}")
 
     def _take(self, frames: Sequence[bytes], times: Sequence[int]) -> None:
-        """Through the protocol, in order; data messages of one channel that follow each other are handed over together."""
-        messages: list[FeedData] = []
-        stamps: list[int] = []
-
-        def hand_over() -> None:
-            nonlocal messages, stamps
-            if messages:
-                ready, messages, seen, stamps = messages, [], stamps, []
-                self._on_data(ready[0].channel, ready, seen)
-
-        for payload, stamp in zip(frames, times, strict=True):
-            try:
-                events = self.protocol.receive(payload)
-            except ProtocolViolation:
-                hand_over()
-                raise
-            for event in events:
-                if type(event) is FeedData:
-                    if messages and messages[0].channel != event.channel:
-                        hand_over()
-                    messages.append(event)
-                    stamps.append(stamp)
+        """Through the protocol, in order; data messages of one channel that follow each other are handed over together, as raw bytes."""
+        at = 0
+        while at < len(frames):
+            channel, stop = self.protocol.data_run(frames, at)
+            if stop > at:
+                whole = at == 0 and stop == len(frames)
+                self._on_data(channel, frames if whole else frames[at:stop], times if whole else times[at:stop])
+                at = stop
+                continue
+            for event in self.protocol.receive(frames[at]):
+                if isinstance(event, FeedData):
+                    self._on_data(event.channel, [event.raw], [times[at]])
                 else:
-                    hand_over()
                     self._on_event(event)
-        hand_over()
+            at += 1
 
     def _tick(self) -> None:
         """Tell the protocol the time: keepalives go out, silence is noticed. Its clock stands while we do not listen: that is no silence of the server's."""

@@ -76,7 +76,7 @@ def _ours() -> Callable[[list[bytes]], int]:
         for raw in raws:
             message = parse(raw)
             assert isinstance(message, FeedData)
-            for batch in decoder.decode([message], [0], fields_of):
+            for batch in decoder.decode([message.raw], [0], fields_of):
                 count += len(batch)
         return count
 

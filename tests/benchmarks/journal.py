@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tastytrade_provider.dxlink.messages import FeedData
 from tastytrade_provider.journal import Journal, Reader, segments
 from tastytrade_provider.journal.sessions import ROWS, SessionWriter, load_history
 from tests.benchmarks import tape
@@ -59,7 +58,7 @@ def _append(folder: Path, is_quick: bool) -> Part:
 
 
 def _ours(path: Path, messages: Sequence[bytes]) -> float:
-    columns, read = {"TimeAndSale": tape.COLUMNS}, [FeedData(1, raw) for raw in messages]
+    columns, read = {"TimeAndSale": tape.COLUMNS}, messages
     journal = Journal(path)
     journal.open()
     with _each_second(journal.sync):

@@ -10,7 +10,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tastytrade_provider.dxlink.messages import FeedData
 from tastytrade_provider.journal import Journal, Reader, segments, verify
 from tastytrade_provider.journal.records import Kind
 from tastytrade_provider.tastytrade.mapping import FIELDS, TIME_AND_SALE
@@ -20,7 +19,7 @@ COLUMNS = {TIME_AND_SALE: FIELDS}
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def a_message(number: int, rows: int = 1) -> FeedData:
+def a_message(number: int, rows: int = 1) -> bytes:
     """FEED_DATA with `rows` trades of ES, told apart by their indices."""
     cells = []
     for i in range(number * rows, (number + 1) * rows):
@@ -28,7 +27,7 @@ def a_message(number: int, rows: int = 1) -> FeedData:
         index = (ms // 1000) << 32 | (ms % 1000) << 22 | (i & 0x3FFFFF)
         price, side = 6000 + (i * 7 % 9 - 4) * 0.25, "BUY" if i * 5 % 3 else "SELL"
         cells.append(f'"{ES.streamer_symbol}",0,{index},{ms},0,{price},{float(i % 4 + 1)},{price - 0.25},{price},"{side}",false,false,true,"NEW"')
-    return FeedData(1, f'{{"type":"FEED_DATA","channel":1,"data":["{TIME_AND_SALE}",[{",".join(cells)}]]}}'.encode())
+    return f'{{"type":"FEED_DATA","channel":1,"data":["{TIME_AND_SALE}",[{",".join(cells)}]]}}'.encode()
 
 
 def write(folder: Path, numbers: range, rows: int = 1, **settings: object) -> None:
@@ -72,7 +71,7 @@ def kill_while_recording(folder: Path, times: int, seed: int) -> Toll:
         toll.kills += 1
         toll.written += told
         toll.lost += max(0, told - len(found))
-        toll.phantoms += sum(raw != a_message(number).raw for number, raw in enumerate(found, count))
+        toll.phantoms += sum(raw != a_message(number) for number, raw in enumerate(found, count))
         newest, way = fresh[-1], chance.choice(("none", "cut", "zeros", "garbage"))
         size, last = newest.stat().st_size, list(Reader([newest]))[-1:]
         if way == "cut" and last and last[0].kind is Kind.DATA:
@@ -84,7 +83,7 @@ def kill_while_recording(folder: Path, times: int, seed: int) -> Toll:
         if newest.stat().st_size != size and not any(damage.is_tail for damage in verify(newest)[0].damages):
             toll.undetected += 1
         count += len(found)
-    toll.phantoms += raws(folder) != [a_message(number).raw for number in range(count)]
+    toll.phantoms += raws(folder) != [a_message(number) for number in range(count)]
     return toll
 
 

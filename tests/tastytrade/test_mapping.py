@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastytrade_provider.dxlink.messages import FeedData, feed_data
+from tastytrade_provider.dxlink.messages import feed_data
 from tastytrade_provider.errors import ProtocolViolation
 from tastytrade_provider.model import Contract, TradeBatch, TradeFlag
 from tastytrade_provider.tastytrade.mapping import FIELDS, TradeDecoder
@@ -54,7 +54,7 @@ def decoded(bodies: Sequence[bytes], fields: Sequence[str] | None = FIELDS, kind
 
     decoder = a_decoder(kind)
     messages = [feed_data(1, body) for body in bodies]
-    return decoder.decode(messages, [10**18 + i for i in range(len(bodies))], fields_of), decoder
+    return decoder.decode([message.raw for message in messages], [10**18 + i for i in range(len(bodies))], fields_of), decoder
 
 
 def a_row(**changes: Any) -> dict[str, Any]:
@@ -213,10 +213,10 @@ def test_of_rejects_the_latest_twenty_are_kept_and_all_are_counted() -> None:
 def test_a_contract_is_read_from_the_moment_it_is_watched() -> None:
     decoder = TradeDecoder()
     message, fields = feed_data(1, a_body(a_row())), {"TimeAndSale": FIELDS}.__getitem__
-    assert decoder.decode([message], [1], fields) == []
+    assert decoder.decode([message.raw], [1], fields) == []
     decoder.watch(ESM3)
     decoder.watch(ESM3)
-    assert [len(batch) for batch in decoder.decode([message], [1], fields)] == [1]
+    assert [len(batch) for batch in decoder.decode([message.raw], [1], fields)] == [1]
     assert decoder.rejected == 1
 
 
@@ -322,5 +322,5 @@ def test_garbage_bytes_are_counted_and_nothing_false_is_read(data: st.DataObject
 @given(raw=st.binary(max_size=60))
 def test_any_bytes_at_all_are_a_reject(raw: bytes) -> None:
     decoder = a_decoder()
-    assert decoder.decode([FeedData(1, raw)], [1], {"TimeAndSale": FIELDS}.__getitem__) == []
+    assert decoder.decode([raw], [1], {"TimeAndSale": FIELDS}.__getitem__) == []
     assert decoder.rejected == 1

@@ -105,7 +105,7 @@ def test_the_order_of_columns_does_not_matter(kind: str) -> None:
     for order in (fields, fields[::-1]):
         body = json.dumps([kind, [a_row(kind)[name] for name in order]]).encode()
         announced = {kind: order}.__getitem__
-        assert a_decoder().decode([feed_data(1, body)], [opening() + 10**9], announced) == [read(kind)]
+        assert a_decoder().decode([feed_data(1, body).raw], [opening() + 10**9], announced) == [read(kind)]
 
 
 @pytest.mark.parametrize("kind", ROWS)
@@ -153,7 +153,7 @@ def test_a_message_that_cannot_be_read_is_one_reject_and_the_next_one_passes(bod
 
     decoder = a_decoder()
     good = feed_data(1, json.dumps(["Quote", [a_row("Quote")[name] for name in FIELDS["Quote"]]]).encode())
-    assert len(decoder.decode([feed_data(1, body), good], [1, 2], fields_of)) == 1
+    assert len(decoder.decode([feed_data(1, body).raw, good.raw], [1, 2], fields_of)) == 1
     assert (decoder.rejected, len(decoder.rejects)) == (1, 1)
 
 
