@@ -23,6 +23,7 @@ __all__ = ["SOURCES", "BarBuilder", "BarHistory", "Cvd", "Footprint", "build_bar
 _FOOTPRINTS_KEPT = 2_000
 _CHECKPOINT_EVERY = 16_384  # trades; a correction then replays at most this many more than it must (0.1 ms)
 _GAPS_KEPT = 1_000
+_LEG = int(TradeFlag.SPREAD_LEG)  # arithmetic with the enum itself costs a microsecond, and this is asked of every batch
 _GRACE_NS = 60_000_000_000  # a session's trades are kept this long into the next one, for stragglers
 
 
@@ -113,7 +114,7 @@ class BarBuilder:
         """Enter trades. Returns closed bars, and earlier ones re-issued with a higher revision, in time order."""
         columns = batch.columns
         ordered, some, _ = k.survey(columns["time_ns"], columns["index"], columns["lots"], columns["action"], columns["flags"])
-        if not ordered or (some & TradeFlag.SPREAD_LEG and not self._legs):
+        if not ordered or (some & _LEG and not self._legs):
             batch = self._counted(batch)
         if len(batch) == 0:
             return []
@@ -127,7 +128,7 @@ class BarBuilder:
         """Without trades of no size, and without spread legs where they are left out."""
         counted = (batch.lots > 0) | (batch.action != 0)
         if not self._legs:
-            counted &= (batch.flags & TradeFlag.SPREAD_LEG) == 0
+            counted &= (batch.flags & _LEG) == 0
         self.excluded += int(len(batch) - counted.sum())
         return batch[counted]
 

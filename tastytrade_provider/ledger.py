@@ -197,12 +197,12 @@ class SeenIndices:
         found[inside] = held[place[inside]] == index[inside]
         return found
 
-    def add(self, index: Int64) -> None:
-        """Remember indices that are not held yet."""
+    def add(self, index: Int64, *, ascending: bool = False) -> None:
+        """Remember indices that are not held yet. `ascending`: they are known to be so, and beyond `last`."""
         n = self._n + len(index)
         if n > len(self._held):
             self._held = np.concatenate([self._held[: self._n], np.empty(max(n, 2 * len(self._held)) - self._n, np.int64)])
-        late = len(index) > 0 and (index[0] <= self.last or bool((index[1:] <= index[:-1]).any()))
+        late = not ascending and len(index) > 0 and (index[0] <= self.last or bool((index[1:] <= index[:-1]).any()))
         self._held[self._n : n] = index
         self._n = n
         if late:

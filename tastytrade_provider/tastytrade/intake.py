@@ -15,6 +15,7 @@ from ..model import Action, TradeBatch, TradeFlag
 
 Filter = Literal["exclude", "include"]
 _VALID, _LEG = int(TradeFlag.VALID_TICK), int(TradeFlag.SPREAD_LEG)
+_OFF = int(TradeFlag.OFF_TICK | TradeFlag.OFF_STEP)
 _REMEMBERED = 1 << 20  # indices; then those too old are forgotten
 _KEPT_INDEX_SPAN = (36 * 3600) << 32  # indices of the last 36 hours are remembered: a session and a half
 
@@ -67,18 +68,19 @@ class Intake:
         columns = batch.columns
         ordered, some, every = survey(columns["time_ns"], columns["index"], columns["lots"], columns["action"], columns["flags"])
         if ordered and columns["index"][0] > max(self._handed.last, self._excluded.last) and self._all_wanted(some, every):
-            self._handed.add(batch.index)
+            self._handed.add(columns["index"], ascending=True)
             self.counts.trades += len(batch)
+            self.last_time_ns = max(self.last_time_ns, int(columns["time_ns"][-1]))
         else:
             batch = self._matched(batch)
             if len(batch) == 0:
                 return None
+            self.last_time_ns = max(self.last_time_ns, int(batch.time_ns.max()))
         if len(self._handed) + len(self._excluded) > self._forget_at:
             self._forget(self._handed.last - _KEPT_INDEX_SPAN)
-        if some & (TradeFlag.OFF_TICK | TradeFlag.OFF_STEP):
+        if some & _OFF:
             self.counts.off_tick += int((batch.flags & TradeFlag.OFF_TICK > 0).sum())
             self.counts.off_step += int((batch.flags & TradeFlag.OFF_STEP > 0).sum())
-        self.last_time_ns = max(self.last_time_ns, int(batch.time_ns.max()))
         return self.sides.classify(batch)
 
     def _all_wanted(self, some: int, every: int) -> bool:
