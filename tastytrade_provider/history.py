@@ -19,8 +19,9 @@ from .sessions import parse_reset
 if TYPE_CHECKING:
     import pandas as pd
 
-SOURCES = ("time_and_sale", "quote_trade", "tick_rule", "none")
-"""`delta_source` of a bar made of trades: where most of its sided volume got its side (exchange flag, quote, tick rule), or none."""
+SOURCES = ("time_and_sale", "quote_trade", "tick_rule", "none", "candle")
+"""`delta_source` of a bar. Made of trades: where most of its sided volume got its side (exchange flag, quote, tick rule), or none.
+candle: its bought and sold volume are those of the feed's own candle."""
 
 TO_KERNEL = ("ticks", "lots", "side", "side_source")
 _PRICES = {"open": k.OPEN, "high": k.HIGH, "low": k.LOW, "close": k.CLOSE}

@@ -27,10 +27,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import history
 from ..dxlink.messages import shown
 from ..dxlink.rows import EventFlags, Row, column_number, time_of
 from ..errors import ProtocolViolation, UnsupportedTimeframe, UsageError
+from ..history import SOURCES
 from ..model import Array, Contract, Int64, Timeframe
 from ..sessions import CALENDARS, DAY_NS, SessionTable, session_at, sessions_between
 from .snapshot import flags_in, index_in
@@ -45,8 +45,6 @@ FIELDS = (
 )  # fmt: skip
 """The columns we ask for; the server announces which it sends."""
 
-SOURCES = tuple(dict.fromkeys((*history.SOURCES, "candle")))
-"""Words of the column `delta_source`: those of bars made of trades, in their order, and `candle`."""
 
 _NUMBERS = FIELDS[5:]
 _COUNT, _OPEN, _CLOSE, _VOLUME, _VWAP, _SOLD, _BOUGHT = 0, 1, 4, 5, 6, 7, 8

@@ -15,7 +15,10 @@ TradeSubscription = Subscription[TradeBatch | Gap | Roll]
 
 @dataclass(slots=True)
 class Line:
-    """Trades go in by `take` and out to `listeners` by `put`. After `broke`, the next trade (or `silent`) tells the gap, once."""
+    """Trades go in by `take` and out to `listeners` by `put`. After `broke`, the next trade (or `silent`) tells the gap, once.
+
+    Where the missing trades may be fetched, `hold` keeps the live ones back until `refill` brings those before them, or `release` gives up on it.
+    """
 
     contract: Contract
     intake: Intake
@@ -23,6 +26,7 @@ class Line:
     _since_ns: int = 0  # our clock when somebody began to listen
     _last: tuple[int, int] | None = None  # exchange time and our clock of the newest trade since then
     _is_broken: bool = False
+    _held: list[TradeBatch] | None = None  # live trades behind a refill that is under way
 
     def join(self, listener: TradeSubscription, now_ns: int) -> bool:
         """Add a listener; True where it is the only one, so that the feed must be asked."""
@@ -40,6 +44,9 @@ class Line:
 
     def take(self, batch: TradeBatch) -> list[TradeBatch | Gap]:
         """What of a batch is to be handed over: nothing, the trades that count, or before them the gap that they end."""
+        if self._held is not None:
+            self._held.append(batch)
+            return []
         taken = self.intake.take(batch)
         if taken is None:
             return []
@@ -57,9 +64,43 @@ class Line:
         """The connection is gone: from the newest trade on, trades may be missing."""
         self._is_broken = bool(self.listeners)
 
+    @property
+    def refill_from_ns(self) -> int | None:
+        """The exchange time from which trades may be missing, None where none may, or none came before."""
+        return self._last[0] if self._is_broken and self._last is not None else None
+
+    def hold(self) -> None:
+        """Keep live trades back from now on."""
+        self._held = self._held or []
+
+    def release(self) -> list[TradeBatch | Gap]:
+        """Hand over what was held, the gap before it as it is."""
+        held, self._held = self._held or [], None
+        return [item for batch in held for item in self.take(batch)]
+
+    def refill(self, batch: TradeBatch, cut_ns: int | None, now_ns: int) -> list[TradeBatch | Gap]:
+        """The missing trades, then what was held. Whole: a Gap marked filled comes behind them. Cut: the gap up to where they begin comes before them."""
+        start_ns, held = self.refill_from_ns, self._held or []
+        self._held, self._is_broken = None, False
+        if start_ns is None:
+            return [item for part in held for item in self.take(part)]
+        firsts = [int(part.time_ns.min()) for part in (batch, *held) if len(part)]
+        items: list[TradeBatch | Gap] = []
+        if cut_ns is not None and cut_ns > start_ns:
+            items.append(Gap(self.contract, start_ns, cut_ns + 1, "connection lost"))
+        fetched = self.intake.take(batch) if len(batch) else None
+        if fetched is not None:
+            items.append(fetched)
+            self._last = self.intake.last_time_ns, now_ns
+        end_ns = max([*firsts[-1:], *(int(fetched.time_ns.max()) for fetched in (fetched,) if fetched is not None), start_ns]) + 1
+        begun_ns = start_ns if cut_ns is None or cut_ns <= start_ns else cut_ns
+        if end_ns > begun_ns:
+            items.append(Gap(self.contract, begun_ns, end_ns, "connection lost", filled=True))
+        return items + [item for part in held for item in self.take(part)]
+
     def silent(self, now_ns: int) -> Gap | None:
         """The gap where no trade came that could end it: up to what the exchange's clock must show now."""
-        if not self._is_broken:
+        if not self._is_broken or self._held is not None:
             return None
         if self._last is None:
             return self._gap(self._since_ns, now_ns)

@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..dxlink.connection import Connection
 from ..dxlink.events import Event, Ignored, Refused, TimedOut, Violation
@@ -27,18 +27,27 @@ from ..errors import (
     UsageError,
 )
 from ..journal import Journal
-from ..model import Contract, Gap, Roll, TradeBatch
-from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription
+from ..model import Contract, Gap, Quote, Roll, Summary, TradeBatch
+from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription, Time
 from ..settings import Settings, TastytradeSettings
 from .auth import Account, QuoteToken
+from .board import Board
+from .history import History
 from .intake import Intake
 from .line import Line, TradeSubscription
 from .mapping import FIELDS, TIME_AND_SALE, TradeDecoder
+from .quotes import FIELDS as BOARD_FIELDS
+from .requests import SnapshotRequest
+from .snapshot import Snapshot
 from .stream import Stream
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _HANDSHAKE_S = 10.0
 _GAP_AFTER_S = 2.0  # without a trade this long after a reconnect, the gap is told by the clock
 _REFUSALS = 5  # as many logins refused in a row are final: more would get the address blocked
+_REFILL_S = 10.0  # live trades wait this long for those an outage cost
 _SESSIONS_S = 120.0  # wait for another session of the same login to end
 
 
@@ -69,7 +78,7 @@ class TastyTradeProvider(DataProvider):
     """
 
     name = "tastytrade"
-    capabilities = Capabilities(trades=True, side_source="exchange")
+    capabilities = Capabilities(trades=True, quotes=True, summary=True, historical_bars=True, historical_trades=True, side_source="exchange")
 
     def __init__(self, settings: TastytradeSettings, *, wait: bool = False, trust_flags: bool = True, journal: Journal | None = None) -> None:
         self._settings, self._wait, self._trust_flags = settings, wait, trust_flags
@@ -77,8 +86,13 @@ class TastyTradeProvider(DataProvider):
         self._account = Account(settings)
         self._decoder = TradeDecoder()
         self._lines: dict[str, Line] = {}
+        self._board = Board()
+        self._history = History(self._ask, self._new_intake)
+        self._requests: dict[int, SnapshotRequest] = {}
+        self._refills: set[asyncio.Task[None]] = set()
         self._stream: Stream | None = None
         self._channel: int | None = None
+        self._board_channel: int | None = None
         self._runner: asyncio.Task[None] | None = None
         self._state: State = "disconnected"
         self._since_ns = time.time_ns()
@@ -124,6 +138,9 @@ class TastyTradeProvider(DataProvider):
             runner.cancel()
             with suppress(asyncio.CancelledError):
                 await runner
+        for task in tuple(self._refills):
+            task.cancel()
+        await asyncio.gather(*self._refills, return_exceptions=True)
         self._break_off()
         self._end_all(None)
         await self._account.disconnect()
@@ -146,10 +163,9 @@ class TastyTradeProvider(DataProvider):
             raise UsageError(f"provider '{self.name}' is closed; connect() opens it again")
         line = self._lines.get(contract.streamer_symbol)
         if line is None:
-            rules: Any = {"invalid_ticks": self._settings.invalid_ticks, "spread_legs": self._settings.spread_legs, "trust_flags": self._trust_flags}
-            line = self._lines[contract.streamer_symbol] = Line(contract, Intake(**rules))
+            line = self._lines[contract.streamer_symbol] = Line(contract, self._new_intake())
             if self.journal is not None:
-                self.journal.watch(contract, rules)
+                self.journal.watch(contract, self._rules)
             self._decoder.watch(contract)
         listener: TradeSubscription = Subscription(contract, wait=self._wait, on_cancel=self._cancelled, on_room=self._room, on_failure=self._note_failure)
         is_first, protocol = line.join(listener, time.time_ns()), self._protocol
@@ -160,6 +176,30 @@ class TastyTradeProvider(DataProvider):
             if protocol.channels[self._channel].state.name == "OPENED":
                 listener.grant()
         return listener
+
+    def subscribe_quotes(self, contract: Contract) -> Subscription[Quote | Gap]:
+        """Best bid and ask, conflated by the feed: the latest counts. One-sided quotes come with None on the empty side; after an outage a Gap first."""
+        listener: Subscription[Quote | Gap] = self._board_listener(contract)
+        self._ask_board(self._board.join_quotes(listener), listener)
+        return listener
+
+    def subscribe_summary(self, contract: Contract) -> Subscription[Summary]:
+        """The day's figures (from Trade, Summary and Profile), each time one of them changes; conflated by the feed."""
+        listener: Subscription[Summary] = self._board_listener(contract)
+        self._ask_board(self._board.join_summary(listener), listener)
+        return listener
+
+    async def historical_bars(self, contract: Contract, timeframe: str = "1m", start: Time = None, end: Time = None, *, hours: str = "eth") -> pd.DataFrame:
+        """The bars frame of [start, end) by bar start, from Candle events; `start` None: the current session. See `History.bars` for `attrs`.
+
+        buy_volume and sell_volume are the candle's ask and bid volume, NaN where it has none; `delta_source` says "candle". Raises NoData where the
+        market was open and the feed has nothing, UnsupportedTimeframe, UsageError, RequestTimeout, ConnectionLost.
+        """
+        return await self._history.bars(contract, timeframe, start, end, hours, self._now_ns(contract))
+
+    async def historical_trades(self, contract: Contract, start: Time, end: Time = None) -> TradeBatch:
+        """The trades of [start, end), oldest first, sides found as live. NoData where the feed does not go back that far; the message says how far."""
+        return await self._history.trades(contract, start, end, self._now_ns(contract))
 
     def status(self) -> ProviderStatus:
         """Counts over all contracts since the provider was made."""
@@ -175,7 +215,7 @@ class TastyTradeProvider(DataProvider):
             reconnects=self._reconnects,
             lag_ms=self._lag_ms,
             trades=sum(c.trades for c in counts),
-            rejected=self._decoder.rejected,
+            rejected=self._decoder.rejected + self._board.decoder.rejected,
             duplicates=sum(c.duplicates for c in counts),
             orphans=sum(c.orphans for c in counts),
             corrections=sum(c.corrections for c in counts),
@@ -185,7 +225,7 @@ class TastyTradeProvider(DataProvider):
             excluded=dict(excluded),
             sides=dict(sides),
             gaps=tuple(self._gaps),
-            rejects=tuple(self._decoder.rejects),
+            rejects=(*self._decoder.rejects, *self._board.decoder.rejects),
             delta_source="time_and_sale",
             token_level=self._token.level if self._token else None,
             notes=(*self._notes, *self._journal_notes()),
@@ -207,6 +247,8 @@ class TastyTradeProvider(DataProvider):
             wanted = [Item(TIME_AND_SALE, symbol) for symbol, line in self._lines.items() if line.listeners]
             if wanted:
                 stream.protocol.subscribe(channel, wanted)
+            if self._board.wanted():
+                self._open_board(stream)
             await asyncio.wait_for(_first(self._opened, stream.closed), _HANDSHAKE_S)
             if stream.closed.done():
                 raise ConnectionLost(f"the stream closed during the handshake: {stream.closed.result()}")
@@ -226,6 +268,7 @@ class TastyTradeProvider(DataProvider):
             self._enter("reconnecting")
             self._notes.append(f"connection lost: {reason}")
             self._break_off()
+            self._board.broke()
             for line in self._lines.values():
                 line.broke()
             attempt, wait_s = 0, 0.0
@@ -244,31 +287,85 @@ class TastyTradeProvider(DataProvider):
                         return
                     wait_s = _least_wait_s(error)
             self._reconnects += 1
+            for line in self._lines.values():
+                if line.refill_from_ns is not None:
+                    task = asyncio.create_task(self._refill(line), name=f"refill {line.contract.symbol}")
+                    self._refills.add(task)
+                    task.add_done_callback(self._refills.discard)
             self._timer = asyncio.get_running_loop().call_later(_GAP_AFTER_S, self._tell_gaps)
 
     def _on_data(self, channel: int, raws: Sequence[bytes], received_ns: Sequence[int]) -> None:
         stream = self._stream
-        if stream is None or channel != self._channel:
+        if stream is None:
+            return
+        if channel != self._channel:
+            if channel == self._board_channel:
+                self._board.take(raws, received_ns, stream.protocol.channels[channel].fields)
+            elif channel in self._requests:
+                self._requests[channel].take(raws)
             return
         is_full, fields, journal = False, stream.protocol.channels[channel].fields, self.journal
         if journal is not None:
             journal.append(raws, received_ns, {TIME_AND_SALE: fields(TIME_AND_SALE)})
         for batch in self._decoder.decode(raws, received_ns, fields):
             line = self._lines[batch.contract.streamer_symbol]
-            for item in line.take(batch):
-                if isinstance(item, Gap):
-                    self._gaps.append(item)
-                    if journal is not None:
-                        journal.append_gap(item, before_read=True)
-                else:
-                    self._lag_ms = (int(item.received_ns[-1]) - int(item.time_ns[-1])) / 1e6
-                is_full |= line.put(item)
+            items = line.take(batch)
+            if items and isinstance(items[-1], TradeBatch):
+                self._lag_ms = (int(items[-1].received_ns[-1]) - int(items[-1].time_ns[-1])) / 1e6
+            is_full |= self._hand_over(line, items, before_read=True)
         if is_full:
             stream.pause()
+
+    def _hand_over(self, line: Line, items: Sequence[TradeBatch | Gap], *, before_read: bool = False) -> bool:
+        """To the listeners, and what the journal cannot know from the messages alone to the journal. True where a listener is full."""
+        is_full = False
+        for item in items:
+            if isinstance(item, Gap):
+                self._gaps.append(item)
+                if self.journal is not None:
+                    self.journal.append_gap(item, before_read=before_read)
+            is_full |= line.put(item)
+        return is_full
+
+    async def _refill(self, line: Line) -> None:
+        """Fetch what an outage cost. The live trades wait behind it, at most `_REFILL_S`; in vain, the gap is told."""
+        start_ns = line.refill_from_ns
+        assert start_ns is not None
+        line.hold()
+        try:
+            found = await asyncio.wait_for(self._history.refill(line.contract, start_ns), _REFILL_S)
+            items = line.refill(found.batch, found.cut_ns, time.time_ns())
+            if self.journal is not None and found.raw is not None:
+                self.journal.append([found.raw], [time.time_ns()], {TIME_AND_SALE: FIELDS})
+        except (MarketDataError, TimeoutError) as error:
+            self._notes.append(f"trades of {line.contract.symbol} could not be fetched after the reconnect: {error or 'no answer in time'}")
+            items = line.release()
+        except BaseException:
+            self._hand_over(line, line.release())
+            raise
+        if self._hand_over(line, items) and self._stream is not None:
+            self._stream.pause()
+
+    async def _ask(self, event_type: str, fields: Sequence[str], item: Item) -> Snapshot:
+        """One snapshot over a HISTORY channel of its own."""
+        stream = self._stream
+        if stream is None or self._protocol is None or self._state == "closed":
+            raise ConnectionLost(f"provider '{self.name}' is not connected; connect() first")
+        request = SnapshotRequest(stream, event_type, fields, item)
+        self._requests[request.channel] = request
+        try:
+            return await request.result()
+        finally:
+            del self._requests[request.channel]
 
     def _on_event(self, event: Event) -> None:
         opened = self._opened
         if isinstance(event, ChannelOpened):
+            if event.channel == self._board_channel:
+                for waiting in self._board.listeners():
+                    waiting.grant()
+            if event.channel != self._channel:
+                return
             for line in self._lines.values():
                 for listener in line.listeners:
                     listener.grant()
@@ -282,13 +379,23 @@ class TastyTradeProvider(DataProvider):
                 self._stream.close(str(error))
         elif isinstance(event, Error):
             self._notes.append(f"the server says {event.kind}: {event.message}")
+            if event.channel in self._requests:
+                self._requests[event.channel].fail(FeedError(f"TastyTrade's stream refused the request: {event.kind}: {event.message}"))
             if "too big" in (event.message or ""):
                 self._end_all(CapacityExceeded(f"TastyTrade refused a subscription: {event.message}"))
         elif isinstance(event, TimedOut | ChannelClosed):
+            if event.channel in self._requests:
+                self._requests[event.channel].fail(RequestTimeout("TastyTrade's stream closed the channel of the request, or did not open it"))
+                return
+            if event.channel not in (0, self._channel, self._board_channel):
+                return  # the answer to our own cancel
             what = f"{event.waiting_for} did not come for {event.after_s:g} s" if isinstance(event, TimedOut) else f"channel {event.channel} was closed"
             if self._stream is not None:
                 self._stream.close(what)
-        elif isinstance(event, Ignored | Violation):
+        elif isinstance(event, Ignored):
+            if event.message.channel in (self._channel, self._board_channel):
+                self._notes.append(event.reason)
+        elif isinstance(event, Violation):
             self._notes.append(event.reason)
 
     # -- small parts
@@ -305,7 +412,7 @@ class TastyTradeProvider(DataProvider):
 
     def _break_off(self) -> None:
         """Let go of the stream, if there is one."""
-        stream, self._stream, self._channel = self._stream, None, None
+        stream, self._stream, self._channel, self._board_channel = self._stream, None, None, None
         if stream is not None:
             stream.close()
         if self._timer is not None:
@@ -315,10 +422,7 @@ class TastyTradeProvider(DataProvider):
         for line in self._lines.values():
             gap = line.silent(time.time_ns())
             if gap is not None:
-                self._gaps.append(gap)
-                if self.journal is not None:
-                    self.journal.append_gap(gap)
-                line.put(gap)
+                self._hand_over(line, [gap])
 
     def _cancelled(self, listener: Subscription[TradeBatch | Gap | Roll]) -> None:
         symbol, protocol = listener.contract.streamer_symbol, self._protocol
@@ -337,9 +441,53 @@ class TastyTradeProvider(DataProvider):
     def _note_failure(self, error: Exception) -> None:
         self._failed.append(f"a callback raised {type(error).__name__}: {error}")
 
+    @property
+    def _rules(self) -> Any:
+        return {"invalid_ticks": self._settings.invalid_ticks, "spread_legs": self._settings.spread_legs, "trust_flags": self._trust_flags}
+
+    def _new_intake(self) -> Intake:
+        return Intake(**self._rules)
+
+    def _now_ns(self, contract: Contract) -> int:
+        """Now, as history means it: our clock, or the newest trade's time where that is a tape's."""
+        line = self._lines.get(contract.streamer_symbol)
+        return time.time_ns() if line is None or not line.intake.last_time_ns or not self._wait else line.intake.last_time_ns + 1
+
+    def _board_listener(self, contract: Contract) -> Subscription[Any]:
+        if not contract.streamer_symbol:
+            raise UsageError(f"{contract.symbol} has no streamer symbol; take the contract from resolve() or contracts()")
+        if self._state == "closed":
+            raise UsageError(f"provider '{self.name}' is closed; connect() opens it again")
+        return Subscription(contract, on_cancel=self._board_left, on_failure=self._note_failure)
+
+    def _ask_board(self, items: list[Item], listener: Subscription[Any]) -> None:
+        stream, protocol = self._stream, self._protocol
+        if stream is None or protocol is None:
+            return
+        if self._board_channel is None:
+            self._open_board(stream)
+        elif items:
+            protocol.subscribe(self._board_channel, items)
+        self._flush()
+        if self._board_channel is not None and protocol.channels[self._board_channel].state.name == "OPENED":
+            listener.grant()
+
+    def _open_board(self, stream: Stream) -> None:
+        channel = self._board_channel = stream.protocol.open_channel("FEED", "TICKER")
+        stream.protocol.feed_setup(channel, 0, event_fields=BOARD_FIELDS)
+        stream.protocol.subscribe(channel, self._board.wanted())
+
+    def _board_left(self, listener: Subscription[Any]) -> None:
+        gone, protocol = self._board.leave(listener), self._protocol
+        if gone and protocol is not None and self._board_channel is not None:
+            protocol.unsubscribe(self._board_channel, gone)
+            self._flush()
+
     def _end_all(self, error: MarketDataError | None) -> None:
         for line in self._lines.values():
             line.end(error)
+        for listener in self._board.listeners():
+            listener.end(error)
 
     def _enter(self, state: State) -> None:
         if state != self._state:

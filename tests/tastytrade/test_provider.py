@@ -18,9 +18,10 @@ from tastytrade_provider.emulator import Emulator, Oddities, Print, Wire, load_t
 from tastytrade_provider.emulator.visitor import Visitor
 from tastytrade_provider.errors import AuthenticationFailed, ConnectionLost, RequestTimeout, SessionConflict, UsageError
 from tastytrade_provider.indicators import IndicatorManager
-from tastytrade_provider.model import Action, AggressorSide, Contract, Gap, SideSource, TradeBatch
+from tastytrade_provider.model import Action, AggressorSide, Contract, Gap, SideSource, TradeBatch, TradeFlag
 from tastytrade_provider.tastytrade import provider as shell
 from tastytrade_provider.tastytrade import stream as socket_shell
+from tastytrade_provider.tastytrade.history import History
 from tastytrade_provider.tastytrade.mapping import FIELDS
 from tastytrade_provider.tastytrade.provider import TastyTradeProvider
 from tastytrade_provider.watch import Watched
@@ -179,9 +180,10 @@ def channel_closes(visitor: Visitor) -> None:
     ],
     ids=["aborted", "closed with 1000", "closed with 1008", "token expired", "channel closed"],
 )
-async def test_a_lost_connection_comes_back_and_tells_one_gap_over_every_lost_print(
+async def test_a_lost_connection_comes_back_and_tells_one_gap_over_every_lost_print_where_no_history_of_trades_is_served(
     lose: Callable[[Visitor], object], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(History, "refill", no_history)
     source, found, provider, emulator = await lose_the_connection(lose, monkeypatch)
     status = provider.status()
     assert status.reconnects == 1
@@ -201,6 +203,30 @@ async def test_a_lost_connection_comes_back_and_tells_one_gap_over_every_lost_pr
         assert all(trade.time_ns <= gap.start_ns for item in items[:at] for trade in item)
         assert all(trade.time_ns >= gap.end_ns - 1 for item in items[at + 1 :] for trade in item)
     assert lost_altogether > 100
+
+
+async def no_history(*_: Any) -> Any:
+    """A server that does not answer a request for past trades."""
+    raise RequestTimeout("no answer")
+
+
+@pytest.mark.parametrize("lose", [Visitor.abort, token_expires], ids=["aborted", "token expired"])
+async def test_the_trades_of_an_outage_are_fetched_and_handed_over_in_their_place_each_once(
+    lose: Callable[[Visitor], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, found, provider, _ = await lose_the_connection(lose, monkeypatch)
+    assert provider.status().reconnects == 1
+    fetched = 0
+    for contract, items in zip(source.contracts, found, strict=True):
+        [gap] = [item for item in items if isinstance(item, Gap)]
+        assert (gap.contract, gap.reason, gap.filled) == (contract, "connection lost", True)
+        trades = [trade for item in items if isinstance(item, TradeBatch) for trade in item]
+        assert [trade.index for trade in trades] == [p.index for p in source.prints(contract)]
+        refilled = [trade for trade in trades if trade.flags & TradeFlag.BACKFILL]
+        assert all(gap.start_ns <= trade.time_ns < gap.end_ns for trade in refilled)
+        fetched += len(refilled)
+    assert fetched > 100
+    assert provider.status().duplicates < fetched
 
 
 async def test_a_subscription_made_while_the_connection_is_away_is_served_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,80 @@
+"""One-shot requests on HISTORY channels: ask for a series from a time on, gather its snapshot, close the channel."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ..dxlink.messages import FeedData
+from ..dxlink.messages import Subscription as Item
+from ..dxlink.rows import decode
+from ..errors import ConnectionLost, FeedError, ProtocolViolation, RequestTimeout
+from .snapshot import Snapshot
+from .stream import Stream
+
+
+class SnapshotRequest:
+    """One series being gathered on a channel of its own. `take` its data, `fail` it, `await result()`."""
+
+    def __init__(self, stream: Stream, event_type: str, fields: Sequence[str], item: Item) -> None:
+        protocol = stream.protocol
+        self.snapshot = Snapshot(time.monotonic())
+        self.channel = protocol.open_channel("FEED", "HISTORY")
+        self._stream, self._what = stream, f"{event_type} of {item.symbol}"
+        self._loop = asyncio.get_running_loop()
+        self._done: asyncio.Future[None] = self._loop.create_future()
+        self._timer: asyncio.TimerHandle | None = None
+        protocol.feed_setup(self.channel, 0, event_fields={event_type: tuple(fields)})
+        protocol.subscribe(self.channel, [item])
+        stream.flush()
+        self._wait_for_end()
+
+    def take(self, raws: Sequence[bytes]) -> None:
+        """Messages of this channel."""
+        fields_of = self._stream.protocol.channels[self.channel].fields
+        for raw in raws:
+            try:
+                rows = [row for _, some in decode(FeedData(self.channel, raw), fields_of) for row in some]
+            except ProtocolViolation as violation:
+                self.fail(violation)
+                return
+            self.snapshot.add(rows, time.monotonic())
+        self._look()
+
+    def fail(self, error: FeedError) -> None:
+        """The request ends with an error."""
+        if not self._done.done():
+            self._done.set_exception(error)
+
+    async def result(self) -> Snapshot:
+        """The snapshot once it is complete. Raises ConnectionLost, RequestTimeout (nobody answered), or what the server said."""
+        try:
+            either: set[asyncio.Future[Any]] = {self._done, self._stream.closed}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not self._done.done():
+                raise ConnectionLost(f"the connection was lost while {self._what} was on its way: {self._stream.closed.result()}")
+            self._done.result()
+            if not self.snapshot.is_heard:
+                raise RequestTimeout(f"TastyTrade's stream did not answer the request for {self._what}")
+            return self.snapshot
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            if not self._done.done():
+                self._done.cancel()
+            if not self._stream.closed.done() and not self._stream.protocol.close_expected:
+                self._stream.protocol.cancel(self.channel)
+                self._stream.flush()
+
+    def _look(self) -> None:
+        if self.snapshot.is_complete and not self._done.done():
+            self._done.set_result(None)
+
+    def _wait_for_end(self) -> None:
+        self.snapshot.advance(time.monotonic())
+        self._look()
+        due_s = self.snapshot.due_s
+        if not self._done.done() and due_s is not None:
+            self._timer = self._loop.call_later(max(due_s - time.monotonic(), 0.01), self._wait_for_end)
