@@ -69,7 +69,7 @@ def cli() -> None:
     """
 
 
-@cli.command()
+@cli.command(short_help="Try it: an exchange and the provider on this machine.")
 @_tape_options
 @_TIMEFRAME
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="Stop after this long; without it, at the end of the tape or on Ctrl-C.")
@@ -84,7 +84,7 @@ def demo(**options: Any) -> None:
     run(**options)
 
 
-@cli.command()
+@cli.command(short_help="Live order flow from the configured provider.")
 @click.argument("symbols", nargs=-1)
 @_TIMEFRAME
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="Stop after this long; without it, on Ctrl-C.")
@@ -97,7 +97,7 @@ def stream(**options: Any) -> None:
     run(**options)
 
 
-@cli.command()
+@cli.command(short_help="The loopback exchange alone, for any client.")
 @_tape_options
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
 @click.option("--truth", type=click.Path(path_type=Path, dir_okay=False), help="Where to log every print; without it, a temporary file.")
@@ -108,7 +108,7 @@ def emulate(**options: Any) -> None:
     run(**options)
 
 
-@cli.command()
+@cli.command(short_help="Keep the raw feed in a journal.")
 @click.argument("symbols", nargs=-1)
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="Stop after this long; without it, on Ctrl-C.")
 @click.option("--path", type=click.Path(path_type=Path, file_okay=False), help="The journal's folder; without it journal.path of the config.")
@@ -120,7 +120,7 @@ def record(**options: Any) -> int:
     return run(**options)
 
 
-@cli.command()
+@cli.command(short_help="Play a journal, a session file or a tape.")
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 @click.argument("symbols", nargs=-1)
 @click.option("--speed", type=_Speed(), default=None, help="1 as recorded, N times, or max: as fast as it goes.")
