@@ -97,10 +97,26 @@ def stream(**options: Any) -> None:
     run(**options)
 
 
+@cli.command(short_help="What your TastyTrade login really receives.")
+@click.argument("symbol")
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=20.0, show_default=True, help="How long to watch; some minutes make the sign test sure.")
+@_JSON
+@_CONFIG
+def probe(**options: Any) -> int:
+    """Watch SYMBOL with your TastyTrade login, say which events arrive and which delta they can give, and what to do next.
+
+    Exit code 0: every print with its side (time_and_sale), 1: a lesser source of delta, 2: none, or an error.
+    """
+    from .commands.probe import run
+
+    return run(**options)
+
+
 @cli.command(short_help="The loopback exchange alone, for any client.")
 @_tape_options
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
 @click.option("--truth", type=click.Path(path_type=Path, dir_okay=False), help="Where to log every print; without it, a temporary file.")
+@click.option("--fault", metavar="NAME=ARG", multiple=True, help="Something that goes wrong, such as reset=500rows; may be repeated. `--fault list` shows all.")
 def emulate(**options: Any) -> None:
     """Run the loopback exchange alone, for any client: prints one JSON line with its addresses, and runs until Ctrl-C."""
     from .commands.emulate import run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import kernels as k
-from .model import Contract, Int64, Timeframe
+from .model import Array, Contract, Int64, Timeframe
 from .sessions import DAY_NS, SessionTable, reset_times, sessions_between
 
 _KIND = {"t": k.BY_TRADES, "v": k.BY_VOLUME, "r": k.BY_RANGE}
@@ -39,6 +39,25 @@ class Grid:
     def covers(self, start_ns: int, end_ns: int) -> bool:
         """Whether trades of this stretch can be placed."""
         return self.start_ns <= start_ns and end_ns <= self.end_ns
+
+    def span(self, time_ns: int) -> tuple[int, int]:
+        """Where the bar of a trade at this time would start, and when the clock closes it: found by giving the kernel that trade.
+
+        >>> opened = 1_767_600_000_000_000_000
+        >>> grid = Grid(Contract("ES", "/ESZ6"), Timeframe.parse("5m"), "session_open", opened, opened)
+        >>> [(bound - opened) // 10**9 for bound in grid.span(opened + 301 * 10**9)]
+        [300, 600]
+        """
+        state, one = np.zeros(k.STATE_SIZE, np.int64), np.ones(1, np.int64)
+        ticks, side = np.zeros(1, np.int32), np.zeros(1, np.int8)
+        rows, cells = np.empty((1, k.BAR_WIDTH), np.int64), np.empty((1, 5), np.int64)
+        k.run(state, np.zeros(3, np.int64), one * time_ns, ticks, one, side, side, 0, 0, self.opens, self.closes, self.kind, self.size, rows, cells)
+        return int(state[k.START]), self.due(state)
+
+    def due(self, row: Array) -> int:
+        """When the clock closes a bar (kernel row): at its end, or where trading ends. Stragglers that still belong to it make it a revision."""
+        close_ns = self.close_of(int(row[k.SESSION]))
+        return int(row[k.END] if self.kind == k.BY_CLOCK or close_ns <= row[k.START] else close_ns)
 
     def close_of(self, open_ns: int) -> int:
         """Where trading ends in the session, or the day, week or month bar, given by its open."""

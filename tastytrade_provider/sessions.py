@@ -186,7 +186,7 @@ class SessionTable:
         times = np.asarray(times, np.int64)
         if times.size and not (len(self) and times.min() >= self.open_ns[0] and times.max() < self.until_ns):
             known = f"{_text(self.open_ns[0])} to {_text(self.until_ns)}" if len(self) else "nothing"
-            raise UsageError(f"times {_text(times.min())} to {_text(times.max())} lie outside this session table, which covers {known}")
+            raise UsageError(f"times {_text(times.min())} to {_text(times.max())} lie outside the session table, which covers {known}")
         return np.searchsorted(self.open_ns, times, side="right").astype(np.int64) - np.int64(1)
 
     def index_at(self, time_ns: int) -> int:

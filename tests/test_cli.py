@@ -73,7 +73,9 @@ def test_help_imports_nothing_heavy_and_comes_at_once() -> None:
     assert took_s < 2.0
 
 
-@pytest.mark.parametrize("words", [["--help"], ["demo", "--help"], ["stream", "-h"], ["emulate", "--help"], ["config", "check", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["demo", "--help"], ["stream", "-h"], ["emulate", "--help"], ["probe", "--help"], ["config", "check", "--help"], ["--version"]]
+)
 def test_every_command_explains_itself(run: Run, words: list[str]) -> None:
     ended = run(*words)
     assert (ended.code, ended.err) == (0, "")
@@ -108,6 +110,8 @@ def assert_one_line(ended: Any, *says: str) -> None:
         (["demo", "--config", "nowhere.yaml"], ["nowhere.yaml", "No such file"]),
         (["config", "check"], ["config.yaml", "No such file"]),
         (["stream", "NOPE9", "--seconds", "1"], ["'NOPE9'", "Accepted forms: ES (front month), ESZ6"]),
+        (["probe"], ["Missing argument 'SYMBOL'", "probe --help"]),
+        (["probe", "ES", "--seconds", "0"], ["--seconds"]),
         (["emulate", "--truth", "nowhere/truth.jsonl"], ["nowhere/truth.jsonl"]),
         (["emulate", "--port", "99999"], ["--port"]),
     ],
@@ -228,6 +232,34 @@ def test_stream_shows_what_an_exchange_elsewhere_published(run: Run, tmp_path: P
     assert (table.code, table.err) == (0, "")
     assert "nothing lost" in table.out
     assert "delta from time_and_sale" in table.out
+
+
+# --- probe
+
+
+def test_probe_says_what_a_login_receives_and_what_to_make_of_it(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulator: dict[str, Any]) -> None:
+    monkeypatch.setenv("TT_SECRET", CLIENT_SECRET)
+    monkeypatch.setenv("TT_REFRESH", REFRESH_TOKEN)
+    config = a_config(tmp_path, emulator["api_url"])
+    told = run("probe", "ES", "--config", config, "--seconds", "1")
+    assert (told.code, told.err) == (0, "note: watching ES for 1 s\n")
+    assert "Delta source time_and_sale: every print with the exchange's own side" in told.out
+    assert max(map(len, told.out.splitlines())) <= 80
+    as_json = run("probe", "ES", "--config", config, "--seconds", "1", "--json")
+    found = as_json.json
+    assert (as_json.err, found["delta_source"], found["exit_code"], found["token_level"]) == ("", "time_and_sale", 0, "api")
+    assert found["events"]["TimeAndSale"]["with_side_share"] > 0.9
+    assert (found["events"]["Quote"]["arrives"], found["events"]["Profile"]["arrives"]) == (True, False)
+    assert not [secret for secret in (CLIENT_SECRET, REFRESH_TOKEN) if secret in told.out + as_json.out]
+
+
+def test_probe_tells_what_is_wrong_in_one_line(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulator: dict[str, Any]) -> None:
+    monkeypatch.setenv("TT_REFRESH", REFRESH_TOKEN)
+    config = a_config(tmp_path, emulator["api_url"])
+    monkeypatch.setenv("TT_SECRET", WRONG)
+    assert_one_line(run("probe", "ES", "--config", config), "TastyTrade refused the login", "TT_SECRET")
+    monkeypatch.setenv("TT_SECRET", CLIENT_SECRET)
+    assert_one_line(run("probe", "NOPE9", "--config", config, "--json"), "'NOPE9'", "Accepted forms")
 
 
 # --- pipes and interrupts

@@ -11,7 +11,8 @@ import click
 import orjson
 
 from ..demo import source
-from ..emulator import Emulator
+from ..emulator import Emulator, Faults
+from ..emulator.faults import table
 
 
 def run(
@@ -25,12 +26,17 @@ def run(
     seed: int | None,
     port: int,
     truth: Path | None,
+    fault: tuple[str, ...],
 ) -> None:
     """Run it; see `emulate --help`."""
+    if "list" in fault:
+        click.echo(table())
+        return
+    faults = Faults(fault, seed=1 if seed is None else seed)
     market = source(tape, seed=1 if seed is None else seed, symbol=symbol, tick_size=tick_size, size_step=size_step, calendar=calendar)
     if truth is not None:
         truth.touch()  # a place that cannot be written is told before anything listens
-    asyncio.run(_emulate(Emulator(market, speed=speed or 1.0, truth_path=truth), port))
+    asyncio.run(_emulate(Emulator(market, speed=speed or 1.0, truth_path=truth, faults=faults), port))
 
 
 async def _emulate(emulator: Emulator, port: int) -> None:

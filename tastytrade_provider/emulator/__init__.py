@@ -3,6 +3,7 @@
 `Market` and `Tape` make the events, `Emulator` serves them, the ground truth of every print goes to a log beside it.
 """
 
+from tastytrade_provider.emulator.faults import Faults
 from tastytrade_provider.emulator.market import Market, Oddities
 from tastytrade_provider.emulator.rest import CLIENT_SECRET, REFRESH_TOKEN
 from tastytrade_provider.emulator.server import Emulator
@@ -14,6 +15,7 @@ __all__ = [
     "CLIENT_SECRET",
     "REFRESH_TOKEN",
     "Emulator",
+    "Faults",
     "Market",
     "Oddities",
     "Print",

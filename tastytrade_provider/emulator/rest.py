@@ -79,6 +79,10 @@ class Tokens:
         """Whether it was given out and still counts."""
         return now_s < self.until_s.get(token, float("-inf"))
 
+    def expire(self) -> None:
+        """Every token given out so far is good no more."""
+        self.until_s = dict.fromkeys(self.until_s, float("-inf"))
+
 
 class Rest:
     """The endpoints. `dxlink_url` is what `/api-quote-tokens` names; set it once it is known."""

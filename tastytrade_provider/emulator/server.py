@@ -8,13 +8,15 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
 from tastytrade_provider.emulator.book import Books
 from tastytrade_provider.emulator.columns import COLUMNS
+from tastytrade_provider.emulator.faults import Faults
+from tastytrade_provider.emulator.faulty import Trouble
 from tastytrade_provider.emulator.feed import Feed
 from tastytrade_provider.emulator.rest import CLIENT_SECRET, REFRESH_TOKEN, Request, Response, Rest
 from tastytrade_provider.emulator.source import Print, QuoteChange, Reel, Source
@@ -44,6 +46,7 @@ class Emulator:
     live_from_ns    events before this time are history when the emulator starts (UTC nanoseconds); None: no history
     start_on        event types whose subscription starts a tape
     max_buffer_bytes  what may wait for a slow reader at a given speed before its connection is closed with 1008
+    faults          what goes wrong and when: a plan, or specifications such as "reset=500rows" (see `faults`)
 
     >>> from tastytrade_provider.emulator import Emulator, Market
     >>> async def demo() -> str:
@@ -66,6 +69,7 @@ class Emulator:
         live_from_ns: int | None = None,
         start_on: Collection[str] = tuple(COLUMNS),
         max_buffer_bytes: int = 8 * 1024 * 1024,
+        faults: Faults | Sequence[str] = (),
     ) -> None:
         if speed != "max" and not (isinstance(speed, int | float) and math.isfinite(speed) and speed > 0):
             raise UsageError(f"speed {speed!r} is not a number above 0 or 'max'")
@@ -74,7 +78,9 @@ class Emulator:
         self._withhold_sides, self._start_on, self._max_buffer_bytes = withhold_sides, tuple(start_on), max_buffer_bytes
         self._live_from_ns = source.start_ns if live_from_ns is None else live_from_ns
         self._truth_path = None if truth_path is None else Path(truth_path)
-        self._books = Books(source.contracts)
+        plan = faults if isinstance(faults, Faults) else Faults(faults)
+        self._trouble = Trouble(self, plan) if plan else None
+        self.books = Books(source.contracts)
         self._market_ns = self._live_from_ns
         self._sent: Counter[str] = Counter()
         self._visitors: dict[Visitor, asyncio.Task[None]] = {}
@@ -151,6 +157,8 @@ class Emulator:
             asyncio.create_task(self._play(self._reel, self._truth), name="emulator source"),
             asyncio.create_task(self._keep_house(self._truth), name="emulator housekeeping"),
         ]
+        if self._trouble is not None:
+            self._tasks.append(asyncio.create_task(self._trouble.run(), name="emulator faults"))
 
     async def stop(self) -> None:
         """Close every connection and end every task; raises what a task died of. May be called again."""
@@ -202,10 +210,14 @@ class Emulator:
             self._look_for_listeners()
 
     def _answer(self, request: Request) -> Response:
-        return self.rest.answer(request, time.time(), self._market_ns)
+        spoilt = self._trouble and self._trouble.answer()
+        return spoilt or self.rest.answer(request, time.time(), self._market_ns)
 
     def _open_feed(self) -> Feed:
-        return Feed(self._books, lambda token: self.rest.quote_tokens.is_good(token, time.time()), self.wire)
+        def accepts(token: str) -> bool:
+            return self.rest.quote_tokens.is_good(token, time.time())
+
+        return Feed(self.books, accepts, self.wire) if self._trouble is None else self._trouble.open_feed(self.books, accepts)
 
     def _look_for_listeners(self) -> None:
         if any(visitor.feed is not None and visitor.feed.listens(self._start_on) for visitor in self._visitors):
@@ -224,6 +236,14 @@ class Emulator:
                     visitor.abort()
             truth.flush()
             await asyncio.sleep(_HOUSEKEEPING_S)
+
+    def publish(self, events: Sequence[Print]) -> None:
+        """Let this happen on the exchange too, now: it reaches the ground truth and everybody who listens."""
+        if self._truth is None:
+            raise UsageError("the emulator has not been started")
+        self._publish(self._truth, events)
+        for visitor in list(self._visitors):
+            self._flush(visitor, None)
 
     # --- the source
 
@@ -245,6 +265,8 @@ class Emulator:
             self._publish(truth, events)
             for visitor in list(self._visitors):
                 self._flush(visitor, None)
+            if self._trouble is not None:
+                self._trouble.look()
             await asyncio.gather(*(visitor.drain() for visitor in self._visitors))
             await asyncio.sleep(0)
 
@@ -259,16 +281,18 @@ class Emulator:
             self._publish(truth, events)
             for visitor in list(self._visitors):
                 self._flush(visitor, now_s())
+            if self._trouble is not None:
+                self._trouble.look()
             ahead_s = 0.0 if reel.next_ns is None else (reel.next_ns - self._market_ns) / 1e9 / speed
             await asyncio.sleep(min(max(ahead_s, _SHORTEST_S), _LONGEST_S) if len(events) < _PACED_BATCH else 0)
 
-    def _publish(self, truth: TruthLog, events: list[Print | QuoteChange]) -> None:
+    def _publish(self, truth: TruthLog, events: Sequence[Print | QuoteChange]) -> None:
         truth.append(event for event in events if isinstance(event, Print))
         feeds = [visitor.feed for visitor in self._visitors if visitor.feed is not None]
         for event in events:
             if self._withhold_sides and isinstance(event, Print):
                 event = event._replace(side=AggressorSide.UNKNOWN)
-            bars = self._books.apply(event)
+            bars = self.books.apply(event)
             for feed in feeds:
                 feed.take(event, bars)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import struct
 from collections.abc import Callable
 
 import h11
@@ -21,6 +24,7 @@ _CHUNK = 65_536
 MAX_MESSAGE = 1024 * 1024
 """Characters of a client's message, or bytes of a request's body, beyond which it is refused."""
 _NORMAL, _POLICY, _TOO_BIG = 1000, 1008, 1009
+_LINGER_NOT = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)  # closing then sends RST instead of FIN (POSIX SO_LINGER)
 
 
 class Visitor:
@@ -93,6 +97,12 @@ class Visitor:
     def abort(self) -> None:
         """Drop the connection at once, with what waits to be written."""
         self.closed_because = self.closed_because or "aborted"
+        self._writer.transport.abort()
+
+    def reset(self) -> None:
+        """Drop the connection with a TCP reset, no word of farewell."""
+        self.closed_because = self.closed_because or "reset"
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
         self._writer.transport.abort()
 
     # --- HTTP

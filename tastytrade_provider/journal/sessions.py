@@ -79,7 +79,7 @@ class SessionWriter:
         self._is_plain, self._last = True, (np.iinfo(np.int64).min, -1)
 
     def add(self, batch: TradeBatch) -> None:
-        """Enter trades of this session."""
+        """Enter trades of the file's session."""
         if len(batch) == 0:
             return
         ordered, some, _ = k.survey(batch.time_ns, batch.index, batch.lots, batch.action, batch.flags)

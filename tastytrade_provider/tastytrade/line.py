@@ -65,13 +65,19 @@ class Line:
         self._is_broken = bool(self.listeners)
 
     @property
+    def is_held(self) -> bool:
+        """True while live trades wait for a refill."""
+        return self._held is not None
+
+    @property
     def refill_from_ns(self) -> int | None:
         """The exchange time from which trades may be missing, None where none may, or none came before."""
         return self._last[0] if self._is_broken and self._last is not None else None
 
     def hold(self) -> None:
-        """Keep live trades back from now on."""
-        self._held = self._held or []
+        """After `broke`: keep live trades back from now on, if there is a place from which to fetch those before them."""
+        if self.refill_from_ns is not None and self._held is None:
+            self._held = []
 
     def release(self) -> list[TradeBatch | Gap]:
         """Hand over what was held, the gap before it as it is."""
@@ -84,18 +90,17 @@ class Line:
         self._held, self._is_broken = None, False
         if start_ns is None:
             return [item for part in held for item in self.take(part)]
-        firsts = [int(part.time_ns.min()) for part in (batch, *held) if len(part)]
+        begun_ns = start_ns if cut_ns is None else max(cut_ns, start_ns)
         items: list[TradeBatch | Gap] = []
-        if cut_ns is not None and cut_ns > start_ns:
-            items.append(Gap(self.contract, start_ns, cut_ns + 1, "connection lost"))
+        if begun_ns > start_ns:
+            items.append(Gap(self.contract, start_ns, begun_ns + 1, "connection lost"))
+        end_ns = max([begun_ns, *(int(part.time_ns.min()) for part in held[:1])]) + 1
         fetched = self.intake.take(batch) if len(batch) else None
         if fetched is not None:
             items.append(fetched)
+            end_ns = max(end_ns, int(fetched.time_ns.max()) + 1)
             self._last = self.intake.last_time_ns, now_ns
-        end_ns = max([*firsts[-1:], *(int(fetched.time_ns.max()) for fetched in (fetched,) if fetched is not None), start_ns]) + 1
-        begun_ns = start_ns if cut_ns is None or cut_ns <= start_ns else cut_ns
-        if end_ns > begun_ns:
-            items.append(Gap(self.contract, begun_ns, end_ns, "connection lost", filled=True))
+        items.append(Gap(self.contract, begun_ns, end_ns, "connection lost", filled=True))
         return items + [item for part in held for item in self.take(part)]
 
     def silent(self, now_ns: int) -> Gap | None:

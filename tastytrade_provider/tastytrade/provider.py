@@ -6,8 +6,9 @@ import asyncio
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ..dxlink.connection import Connection
@@ -27,13 +28,15 @@ from ..errors import (
     UsageError,
 )
 from ..journal import Journal
-from ..model import Contract, Gap, Quote, Roll, Summary, TradeBatch
+from ..model import Bar, Contract, Gap, Quote, Roll, Summary, TradeBatch
 from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription, Time
 from ..settings import Settings, TastytradeSettings
 from .auth import Account, QuoteToken
+from .bar_feed import BarFeed, Join, check, start_of
 from .board import Board
 from .history import History
 from .intake import Intake
+from .ladder import TickQuality
 from .line import Line, TradeSubscription
 from .mapping import FIELDS, TIME_AND_SALE, TradeDecoder
 from .quotes import FIELDS as BOARD_FIELDS
@@ -49,6 +52,9 @@ _GAP_AFTER_S = 2.0  # without a trade this long after a reconnect, the gap is to
 _REFUSALS = 5  # as many logins refused in a row are final: more would get the address blocked
 _REFILL_S = 10.0  # live trades wait this long for those an outage cost
 _SESSIONS_S = 120.0  # wait for another session of the same login to end
+
+Observe = Callable[[str, Sequence[bytes], Sequence[int], Callable[[str], Sequence[str]]], None]
+"""(contract of the channel: STREAM, TICKER or HISTORY; messages; when each was received, UTC ns; columns of an event type)"""
 
 
 def backoff_s(attempt: int, chance: float) -> float:
@@ -72,24 +78,29 @@ class TastyTradeProvider(DataProvider):
     wait         True: a slow consumer makes the feed wait instead of losing trades (for tapes, whose server waits too)
     trust_flags  False: the exchange's flags are ignored and sides inferred, to measure the rules
     journal      where every message of trades is kept as it came, before anything looks into it; opened and closed with the connection
+    observe      an attribute, None or a function that sees every message of data first, whatever becomes of it: for a probe
 
     Rows that are not readable as trades are counted in `status().rejected` and the latest kept raw; rows filtered by configuration are counted too.
     After a broken connection it reconnects, resubscribes, and hands over one `Gap` per contract.
     """
 
     name = "tastytrade"
-    capabilities = Capabilities(trades=True, quotes=True, summary=True, historical_bars=True, historical_trades=True, side_source="exchange")
+    capabilities = Capabilities(trades=True, quotes=True, bars=True, summary=True, historical_bars=True, historical_trades=True, side_source="exchange")
 
     def __init__(self, settings: TastytradeSettings, *, wait: bool = False, trust_flags: bool = True, journal: Journal | None = None) -> None:
         self._settings, self._wait, self._trust_flags = settings, wait, trust_flags
         self.journal = journal
+        self.observe: Observe | None = None
         self._account = Account(settings)
         self._decoder = TradeDecoder()
         self._lines: dict[str, Line] = {}
+        self._quality: dict[str, TickQuality] = {}
         self._board = Board()
         self._history = History(self._ask, self._new_intake)
         self._requests: dict[int, SnapshotRequest] = {}
         self._refills: set[asyncio.Task[None]] = set()
+        self._feeds: set[asyncio.Task[None]] = set()
+        self._wall_ns: Callable[[], int] = time.time_ns  # what history and bars take for now; a tape's clock stands elsewhere
         self._stream: Stream | None = None
         self._channel: int | None = None
         self._board_channel: int | None = None
@@ -138,9 +149,10 @@ class TastyTradeProvider(DataProvider):
             runner.cancel()
             with suppress(asyncio.CancelledError):
                 await runner
-        for task in tuple(self._refills):
+        owned = (*self._refills, *self._feeds)
+        for task in owned:
             task.cancel()
-        await asyncio.gather(*self._refills, return_exceptions=True)
+        await asyncio.gather(*owned, return_exceptions=True)
         self._break_off()
         self._end_all(None)
         await self._account.disconnect()
@@ -164,6 +176,7 @@ class TastyTradeProvider(DataProvider):
         line = self._lines.get(contract.streamer_symbol)
         if line is None:
             line = self._lines[contract.streamer_symbol] = Line(contract, self._new_intake())
+            self._quality[contract.streamer_symbol] = TickQuality(self._settings.invalid_ticks)
             if self.journal is not None:
                 self.journal.watch(contract, self._rules)
             self._decoder.watch(contract)
@@ -187,6 +200,42 @@ class TastyTradeProvider(DataProvider):
         """The day's figures (from Trade, Summary and Profile), each time one of them changes; conflated by the feed."""
         listener: Subscription[Summary] = self._board_listener(contract)
         self._ask_board(self._board.join_summary(listener), listener)
+        return listener
+
+    def subscribe_bars(
+        self, contract: Contract, timeframe: str = "1m", *, backfill: datetime | timedelta | None = None, hours: str = "eth"
+    ) -> Subscription[Bar | Gap]:
+        """Closed bars as they close, from the running one on, or after `backfill` of history: each once, none missing, none half.
+
+        Where the feed gives every trade since the session's open, bars from there on are made of trades; otherwise the bar that runs now comes from
+        a candle, two seconds after it has closed. Bars of before come from candles; a stretch without any is told by a Gap("no history").
+        A correction hands a bar out again with a higher `revision`. Ends with UnsupportedTimeframe for t, v, r where the session's trades cannot be had.
+        """
+        wanted = check(contract, timeframe, hours)
+        start_of(backfill, self._now_ns(contract))
+        trades = self.subscribe_trades(contract)
+        line, legs = self._lines[contract.streamer_symbol], self._settings.spread_legs
+
+        def left(_: object) -> None:
+            task.cancel()
+
+        listener: Subscription[Bar | Gap] = Subscription(contract, wait=self._wait, on_cancel=left, on_failure=self._note_failure)
+
+        def join(now_ns: int) -> Join:
+            return Join(contract, wanted, hours, start_of(backfill, now_ns), now_ns, legs)
+
+        def is_whole() -> bool:
+            return self.is_connected and line.refill_from_ns is None
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._feeds.discard(task)
+            trades.cancel()
+            listener.end()  # also where it was cancelled before it began
+
+        feed = BarFeed(listener, trades, line, self._history, self._new_intake, join, lambda: self._now_ns(contract), is_whole)
+        task = asyncio.create_task(feed.run(), name=f"bars {contract.symbol} {wanted}")
+        self._feeds.add(task)
+        task.add_done_callback(ended)
         return listener
 
     async def historical_bars(self, contract: Contract, timeframe: str = "1m", start: Time = None, end: Time = None, *, hours: str = "eth") -> pd.DataFrame:
@@ -228,7 +277,7 @@ class TastyTradeProvider(DataProvider):
             rejects=(*self._decoder.rejects, *self._board.decoder.rejects),
             delta_source="time_and_sale",
             token_level=self._token.level if self._token else None,
-            notes=(*self._notes, *self._journal_notes()),
+            notes=(*self._notes, *self._quality_notes(), *self._journal_notes()),
             failed=tuple(self._failed),
         )
 
@@ -268,9 +317,11 @@ class TastyTradeProvider(DataProvider):
             self._enter("reconnecting")
             self._notes.append(f"connection lost: {reason}")
             self._break_off()
+            await self._stop_refills()  # what they held is handed over before the next outage begins
             self._board.broke()
             for line in self._lines.values():
                 line.broke()
+                line.hold()  # before the stream is back: its first trade must not pass those it waits for
             attempt, wait_s = 0, 0.0
             while True:
                 attempt += 1
@@ -288,7 +339,7 @@ class TastyTradeProvider(DataProvider):
                     wait_s = _least_wait_s(error)
             self._reconnects += 1
             for line in self._lines.values():
-                if line.refill_from_ns is not None:
+                if line.is_held:
                     task = asyncio.create_task(self._refill(line), name=f"refill {line.contract.symbol}")
                     self._refills.add(task)
                     task.add_done_callback(self._refills.discard)
@@ -298,6 +349,9 @@ class TastyTradeProvider(DataProvider):
         stream = self._stream
         if stream is None:
             return
+        if self.observe is not None:
+            asked = stream.protocol.channels[channel]
+            self.observe(asked.contract or "", raws, received_ns, asked.fields)
         if channel != self._channel:
             if channel == self._board_channel:
                 self._board.take(raws, received_ns, stream.protocol.channels[channel].fields)
@@ -309,6 +363,7 @@ class TastyTradeProvider(DataProvider):
             journal.append(raws, received_ns, {TIME_AND_SALE: fields(TIME_AND_SALE)})
         for batch in self._decoder.decode(raws, received_ns, fields):
             line = self._lines[batch.contract.streamer_symbol]
+            self._quality[batch.contract.streamer_symbol].add(batch, received_ns[-1])
             items = line.take(batch)
             if items and isinstance(items[-1], TradeBatch):
                 self._lag_ms = (int(items[-1].received_ns[-1]) - int(items[-1].time_ns[-1])) / 1e6
@@ -330,8 +385,7 @@ class TastyTradeProvider(DataProvider):
     async def _refill(self, line: Line) -> None:
         """Fetch what an outage cost. The live trades wait behind it, at most `_REFILL_S`; in vain, the gap is told."""
         start_ns = line.refill_from_ns
-        assert start_ns is not None
-        line.hold()
+        assert start_ns is not None  # it is held
         try:
             found = await asyncio.wait_for(self._history.refill(line.contract, start_ns), _REFILL_S)
             items = line.refill(found.batch, found.cut_ns, time.time_ns())
@@ -339,12 +393,19 @@ class TastyTradeProvider(DataProvider):
                 self.journal.append([found.raw], [time.time_ns()], {TIME_AND_SALE: FIELDS})
         except (MarketDataError, TimeoutError) as error:
             self._notes.append(f"trades of {line.contract.symbol} could not be fetched after the reconnect: {error or 'no answer in time'}")
-            items = line.release()
+            gap = None if (items := line.release()) else line.silent(time.time_ns())
+            items += [gap] if gap is not None else []
         except BaseException:
             self._hand_over(line, line.release())
             raise
         if self._hand_over(line, items) and self._stream is not None:
             self._stream.pause()
+
+    async def _stop_refills(self) -> None:
+        tasks = tuple(self._refills)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _ask(self, event_type: str, fields: Sequence[str], item: Item) -> Snapshot:
         """One snapshot over a HISTORY channel of its own."""
@@ -434,6 +495,14 @@ class TastyTradeProvider(DataProvider):
         if self._wait and self._stream is not None and not any(sub.is_full for line in self._lines.values() for sub in line.listeners):
             self._stream.resume()
 
+    def _quality_notes(self) -> list[str]:
+        notes = []
+        for symbol, quality in self._quality.items():
+            quality.advance(time.time_ns())
+            if quality.note is not None and self._lines[symbol].listeners:
+                notes.append(f"{self._lines[symbol].contract.symbol}: {quality.note}")
+        return notes
+
     def _journal_notes(self) -> list[str]:
         journal = self.journal
         return [f"{journal.lost} messages were not journalled: {journal.failure}"] if journal is not None and journal.failure else []
@@ -451,7 +520,7 @@ class TastyTradeProvider(DataProvider):
     def _now_ns(self, contract: Contract) -> int:
         """Now, as history means it: our clock, or the newest trade's time where that is a tape's."""
         line = self._lines.get(contract.streamer_symbol)
-        return time.time_ns() if line is None or not line.intake.last_time_ns or not self._wait else line.intake.last_time_ns + 1
+        return self._wall_ns() if line is None or not line.intake.last_time_ns or not self._wait else line.intake.last_time_ns + 1
 
     def _board_listener(self, contract: Contract) -> Subscription[Any]:
         if not contract.streamer_symbol:

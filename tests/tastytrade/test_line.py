@@ -87,3 +87,47 @@ def test_only_the_first_listener_and_the_last_concern_the_feed() -> None:
     other: TradeSubscription = Subscription(ES)
     assert [line.join(one, T), line.join(other, T)] == [True, False]
     assert [line.leave(one), line.leave(one), line.leave(other)] == [False, False, True]
+
+
+def test_fetched_trades_come_before_those_that_waited_and_the_gap_is_filled() -> None:
+    line = a_line()
+    line.take(trades(1, 2))
+    line.broke()
+    line.hold()
+    assert line.take(trades(9, 10)) == []
+    fetched, gap, waited = line.refill(trades(2, 4, 6, 9), None, T + 11 * S)  # the feed answers from the last known trade on
+    assert isinstance(fetched, TradeBatch)
+    assert isinstance(waited, TradeBatch)
+    assert fetched.index.tolist() + waited.index.tolist() == [40, 60, 90, 100]
+    assert gap == Gap(ES, T + 2 * S, T + 9 * S + 1, "connection lost", filled=True)
+    assert len(line.take(trades(12))) == 1
+
+
+def test_where_the_feed_does_not_go_back_far_enough_the_rest_of_the_gap_stays() -> None:
+    line = a_line()
+    line.take(trades(1))
+    line.broke()
+    line.hold()
+    gap, fetched, filled = line.refill(trades(5, 6), T + 5 * S, T + 7 * S)
+    assert gap == Gap(ES, T + 1 * S, T + 5 * S + 1, "connection lost")
+    assert isinstance(fetched, TradeBatch)
+    assert filled == Gap(ES, T + 5 * S, T + 6 * S + 1, "connection lost", filled=True)
+
+
+def test_what_could_not_be_fetched_is_a_gap_and_what_waited_comes_after_it() -> None:
+    line = a_line()
+    line.take(trades(1))
+    line.broke()
+    line.hold()
+    line.take(trades(9))
+    assert line.silent(T + 20 * S) is None  # it waits still
+    gap, waited = line.release()
+    assert gap == Gap(ES, T + 1 * S, T + 9 * S + 1, "connection lost")
+    assert isinstance(waited, TradeBatch)
+
+
+def test_an_outage_before_the_first_trade_has_nothing_to_be_fetched_from() -> None:
+    line = a_line()
+    line.broke()
+    line.hold()
+    assert not line.is_held

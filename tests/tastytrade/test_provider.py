@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -446,6 +448,21 @@ async def test_a_size_that_is_no_whole_number_is_kept_and_counted() -> None:
     [items], provider = await played(source)
     assert_as_published(trades_of(items), source)
     assert provider.status().off_step == sum(p.size % 1 != 0 for p in source.prints()) > 0
+
+
+@pytest.mark.parametrize(("invalid_ticks", "is_noted"), [("exclude", True), ("include", False)])
+async def test_a_minute_of_invalid_ticks_is_noted_with_the_switch_that_counts_them(invalid_ticks: str, is_noted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, now_ns = excerpt(roots=("ES",), oddities=Oddities(invalid_tick=1.0)), time.time_ns
+    async with an_emulator(source) as emulator, a_provider(emulator, invalid_ticks=invalid_ticks) as provider:
+        provider.subscribe_trades(source.contracts[0]).on(lambda item: None)
+        await finish(provider, lambda: emulator)()
+        monkeypatch.setattr(shell, "time", SimpleNamespace(time_ns=lambda: now_ns() + 60 * 10**9))  # the minute is over
+        notes = [note for note in provider.status().notes if "validTick=false" in note]
+        assert provider.status().excluded["invalid_tick"] == (len(source.prints()) if is_noted else 0)
+    assert len(notes) == is_noted
+    for note in notes:
+        assert note.startswith(f"{source.contracts[0].symbol}: ")
+        assert "'tastytrade.invalid_ticks: include' counts them" in note
 
 
 async def test_one_correction_and_one_cancel_give_the_bar_footprint_and_cvd_worked_out_by_hand(tmp_path: Path) -> None:

@@ -1,0 +1,314 @@
+"""Live bars with history before them, joined without a missing, doubled or half bar: the work behind `subscribe_bars`.
+
+Two ways to the same stream. Where the feed gives every trade since the session's open, history and live bars come out of one BarBuilder, and there is no
+seam: a trade that is in both counts once, by its index. Where it does not, bars up to the running one come from candles, the running one is asked for
+again once it has closed, since its beginning was missed, and from the next one on bars are made of live trades. `Join` decides, `BarFeed` asks and waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..bars import BarBuilder
+from ..errors import FeedError, UnsupportedTimeframe, UsageError
+from ..grid import Grid
+from ..model import Bar, Contract, Gap, Roll, Timeframe, TradeBatch
+from ..provider import Subscription, time_ns
+from ..sessions import session_at, sessions_between
+from . import candles
+from .history import History
+from .intake import Filter, Intake
+from .line import Line, TradeSubscription
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Item = Bar | Gap
+NO_HISTORY = "no history"
+_SETTLE_NS = 2_000_000_000  # a candle is asked for this long after its end, when its last trade is surely in it
+_LATE_NS = 500_000_000  # the clock closes a bar this long after its end: a trade that comes later still makes it a revision
+_TICK_S = 0.25
+_ROOM = 5_000_000  # trades that may wait while history is fetched: more than a busy session has
+
+
+def check(contract: Contract, timeframe: str, hours: str) -> Timeframe:
+    """The timeframe, where bars of it can be served with these hours. Raises UnsupportedTimeframe, UsageError."""
+    wanted = Timeframe.parse(timeframe)
+    if hours != "eth" and not wanted.is_time:
+        raise UnsupportedTimeframe(f"timeframe '{wanted}' has no regular hours only; s, m and h have")
+    if hours != "eth":
+        candles.frame((), contract, wanted, 0, 0, hours)  # refuses what it would refuse with rows
+    return wanted
+
+
+def start_of(backfill: datetime | timedelta | None, now_ns: int) -> int | None:
+    """Where a backfill starts, UTC ns; None where none is wanted. UsageError for one that lies ahead, or a time without a zone."""
+    if backfill is None:
+        return None
+    start_ns = now_ns - backfill // timedelta(microseconds=1) * 1000 if isinstance(backfill, timedelta) else time_ns(backfill, "backfill")
+    if start_ns > now_ns:
+        raise UsageError(f"backfill {backfill!r} lies ahead; a time that has passed, or a timedelta above 0, is accepted")
+    return start_ns
+
+
+class Join:
+    """Which bars are handed over, and in which order. Pure: times are arguments (UTC ns), answers are the items to hand over.
+
+    start_ns  bars that start earlier are not handed over; None: from the running bar on
+    now_ns    when the live trades began
+
+    `begin` with every trade since the session's open, or `begin_without`. Then `past` is the stretch that candles are wanted for, and `half` the one to
+    ask for again once `is_half_due`: the running bar, and one next to it that ended or ends about now, since clocks differ and candles settle.
+    """
+
+    def __init__(self, contract: Contract, timeframe: Timeframe, hours: str, start_ns: int | None, now_ns: int, spread_legs: Filter = "exclude") -> None:
+        self.contract, self.timeframe, self.hours = contract, timeframe, hours
+        self.builder = BarBuilder(contract, timeframe, spread_legs=spread_legs)
+        self.opened_ns = session_at(contract.calendar, now_ns).open_ns
+        self.half: tuple[int, int] | None = None
+        self._start_ns, self._now_ns = start_ns, now_ns
+        self._grid = Grid(contract, timeframe, "session_open", now_ns - _SETTLE_NS, now_ns + _SETTLE_NS)
+        self._running = self._grid.span(now_ns)
+        self._from_ns = self._running[0] if start_ns is None else start_ns
+        self._own_ns = self.opened_ns  # bars from here on are made of trades, those before of candles
+        self._halves: dict[int, Bar] = {}  # what live trades made of the half bars, should no candle come
+        self._held: list[Bar] = []
+
+    @property
+    def fits_session(self) -> bool:
+        """Whether the running bar began in the running session, so that the session's trades make all of it."""
+        return self._running[0] >= self.opened_ns
+
+    @property
+    def past(self) -> tuple[int, int] | None:
+        """The stretch of bar starts that candles are wanted for, None where none are."""
+        return (self._from_ns, self._own_start) if self._from_ns < self._own_start else None
+
+    @property
+    def _own_start(self) -> int:
+        return self._own_ns if self.half is None else self.half[0]
+
+    def begin(self, trades: TradeBatch | None) -> list[Item]:
+        """Every trade since the session's open is here."""
+        if trades is None:
+            return []
+        is_early = trades.time_ns < self._now_ns
+        bars = self.builder.add(trades[is_early])
+        if self._start_ns is None:
+            forming, bars = self.builder.forming, []
+            if not self.timeframe.is_time:
+                self._from_ns = forming.start_ns if forming is not None else self._now_ns
+        return self._passed([*bars, *self.builder.add(trades[~is_early])])
+
+    def begin_without(self) -> None:
+        """The trades before now cannot be had. Raises UnsupportedTimeframe where bars cannot be made without them."""
+        if not self.timeframe.is_time:
+            raise UnsupportedTimeframe(
+                f"live bars of timeframe '{self.timeframe}' need every trade since the session's open, and TastyTrade does not give them now; "
+                "time bars (s m h d w mo) can do without"
+            )
+        first_ns = self._grid.span(self._now_ns - _SETTLE_NS)[0]
+        last_ns, self._own_ns = self._grid.span(self._now_ns + _SETTLE_NS)
+        self.half = first_ns, self._own_ns
+        self.builder.add_gap(Gap(self.contract, first_ns, max(self._now_ns, last_ns) + 1, NO_HISTORY))
+
+    def take(self, item: TradeBatch | Gap) -> list[Item]:
+        """A live item."""
+        if isinstance(item, TradeBatch):
+            return self._passed(self.builder.add(item))
+        bars = self._passed(self.builder.add_gap(item))
+        return [item, *bars] if item.end_ns > self._from_ns else bars
+
+    def advance(self, now_ns: int) -> list[Item]:
+        """The exchange's clock."""
+        return self._passed(self.builder.advance(now_ns - _LATE_NS))
+
+    def is_half_due(self, now_ns: int) -> bool:
+        """Whether the candles of `half` can be asked for now."""
+        return self.half is not None and now_ns >= self.half[1] + _SETTLE_NS
+
+    def mend(self, found: Sequence[Bar]) -> list[Item]:
+        """The candles of `half`, and what waited behind them. A half bar without a candle is handed over as it is, `complete=False`, after a Gap."""
+        if self.half is None:
+            return []
+        (first_ns, _), self.half = self.half, None
+        whole = {bar.start_ns: bar for bar in found}
+        bars = [bar for _, bar in sorted((self._halves | whole).items()) if self._is_wanted(bar)]
+        missed = [bar for bar in bars if not bar.complete]
+        gap = [Gap(self.contract, max(first_ns, self._from_ns), max(missed[-1].start_ns, self._now_ns) + 1, NO_HISTORY)] if missed else []
+        held, self._held = self._held, []
+        return [*gap, *bars, *held]
+
+    def _passed(self, bars: Sequence[Bar]) -> list[Item]:
+        passed = [bar for bar in bars if bar.start_ns >= self._own_ns and self._is_wanted(bar)]
+        if self.half is None:
+            return list(passed)
+        self._halves |= {bar.start_ns: bar for bar in bars if self.half[0] <= bar.start_ns < self._own_ns}
+        self._held += passed
+        return []
+
+    def _is_wanted(self, bar: Bar) -> bool:
+        if bar.start_ns < self._from_ns or self.hours == "eth":
+            return bar.start_ns >= self._from_ns
+        table = sessions_between(self.contract.calendar, bar.start_ns, bar.start_ns)
+        at = table.index_at(bar.start_ns)
+        return bool(0 <= table.rth_open_ns[at] <= bar.start_ns < bar.end_ns <= table.rth_close_ns[at])
+
+
+def bars_of(frame: pd.DataFrame, contract: Contract, timeframe: Timeframe, until_ns: int) -> list[Bar]:
+    """The rows of a bars frame as values. A bar of trades or volume ends where the next one starts, the last of the frame at `until_ns` at the latest."""
+    if frame.empty:
+        return []
+    starts: list[int] = frame.index.as_unit("ns").asi8.tolist()  # type: ignore[attr-defined]
+    grid = Grid(contract, timeframe, "session_open", starts[0], starts[-1])
+    table = frame.assign(session=frame["session"].dt.date, delta_source=frame["delta_source"].astype(str))
+    found = []
+    for i, row in enumerate(table.to_dict("records")):
+        value: dict[str, Any] = {str(name): None if cell != cell else cell for name, cell in row.items()}
+        if value["trades"] is not None:
+            value["trades"] = int(value["trades"])
+        end_ns = grid.span(starts[i])[1]
+        if not timeframe.is_time:
+            end_ns = min(end_ns, starts[i + 1] if i + 1 < len(starts) else until_ns)
+        found.append(Bar(contract, timeframe, start_ns=starts[i], end_ns=end_ns, **value))
+    return found
+
+
+class BarFeed:
+    """One subscription of bars being served: `run` until it ends.
+
+    trades    the live trades, subscribed before anything is fetched     line     where they come from
+    join      makes the `Join` for the time at which they began          wall_ns  our clock
+    is_whole  False while trades may be missing, so that the clock closes no bar
+    """
+
+    def __init__(
+        self,
+        listener: Subscription[Item],
+        trades: TradeSubscription,
+        line: Line,
+        history: History,
+        make_intake: Callable[[], Intake],
+        join: Callable[[int], Join],
+        wall_ns: Callable[[], int],
+        is_whole: Callable[[], bool],
+    ) -> None:
+        self._listener, self._trades, self._line, self._history, self._make_intake = listener, trades, line, history, make_intake
+        self._make_join, self._wall_ns, self._is_whole = join, wall_ns, is_whole
+        trades.capacity = _ROOM
+        self._newest_ns = 0
+        self._clock = (0, 0.0)  # exchange time, and the loop's when that was
+        self._reading: asyncio.Task[TradeBatch | Gap | Roll] | None = None
+
+    async def run(self) -> None:
+        """Serve until the listener leaves or the feed ends. What ends it is the listener's to know."""
+        join: Join | None = None
+        error: Exception | None = None
+        try:
+            await self._trades.ready()
+            now_ns = self._wall_ns()
+            self._clock = now_ns, asyncio.get_running_loop().time()
+            join = self._make_join(now_ns)
+            await self._fill(join)
+            self._listener.grant()
+            await self._serve(join)
+        except StopAsyncIteration:
+            error = None  # the feed ended, and so do we
+        except Exception as failure:  # whatever it was: bars that just stop would be a silent loss
+            error = failure
+        finally:
+            if self._reading is not None:
+                self._reading.cancel()
+            self._trades.cancel()
+            if join is not None:
+                self._put(join.mend([]))
+            self._listener.end(error)
+
+    async def _fill(self, join: Join) -> None:
+        fetched, is_whole = await self._all_trades(join) if join.fits_session else (None, False)
+        items = join.begin(fetched) if is_whole else []
+        if not is_whole:
+            join.begin_without()
+        if join.past is not None:
+            self._put(await self._candles(join, *join.past))
+        self._put(items)
+
+    async def _all_trades(self, join: Join) -> tuple[TradeBatch | None, bool]:
+        """The trades since the session's open, ready to be counted, and whether that is all of them."""
+        counts = self._line.intake.counts
+        for _ in range(2):
+            orphans = counts.orphans
+            try:
+                batch, cut_ns, _ = await self._history.refill(join.contract, join.opened_ns)
+            except FeedError:
+                return None, False
+            if cut_ns is not None:
+                return None, False
+            intake = self._make_intake()
+            taken = intake.take(batch)
+            _acquaint(self._line.intake, intake)
+            if counts.orphans == orphans:
+                break  # else a correction came while we did not know its trade: once more, now that we do
+        return taken, True
+
+    async def _candles(self, join: Join, start_ns: int, end_ns: int) -> list[Item]:
+        """Bars from candles; a Gap where there are none."""
+        try:
+            return list(await self._asked(join, start_ns, end_ns))
+        except (FeedError, UnsupportedTimeframe):
+            return [Gap(join.contract, start_ns, end_ns, NO_HISTORY)]
+
+    async def _asked(self, join: Join, start_ns: int, end_ns: int) -> list[Bar]:
+        start, end = (np.datetime_as_string(np.datetime64(bound, "ns"), timezone="UTC") for bound in (start_ns, end_ns))
+        found = await self._history.bars(join.contract, str(join.timeframe), str(start), str(end), join.hours, end_ns)
+        return bars_of(found, join.contract, join.timeframe, end_ns)
+
+    async def _serve(self, join: Join) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._listener.has_ended:
+            if self._listener.is_full:
+                await asyncio.sleep(_TICK_S)  # a tape waits for a slow consumer
+                continue
+            self._reading = self._reading or asyncio.ensure_future(_next(self._trades))
+            await asyncio.wait({self._reading}, timeout=_TICK_S)
+            if self._reading.done():
+                reading, self._reading = self._reading, None
+                self._take(join, reading.result(), loop.time())
+                while self._trades.stats.waiting and not self._listener.is_full:
+                    self._take(join, await anext(self._trades), loop.time())
+            now_ns = self._clock[0] + int((loop.time() - self._clock[1]) * 1e9)
+            if self._is_whole():
+                self._put(join.advance(now_ns))
+            if join.half is not None and join.is_half_due(now_ns):
+                try:
+                    found = await self._asked(join, *join.half)
+                except (FeedError, UsageError):
+                    found = []
+                self._put(join.mend(found))
+
+    def _take(self, join: Join, item: TradeBatch | Gap | Roll, now_s: float) -> None:
+        if isinstance(item, Roll):
+            return
+        if isinstance(item, TradeBatch) and len(item) and (newest := int(item.time_ns.max())) >= self._newest_ns:
+            self._newest_ns, self._clock = newest, (newest, now_s)
+        self._put(join.take(item))
+
+    def _put(self, items: Sequence[Item]) -> None:
+        for item in items:
+            self._listener.put(item)
+
+
+async def _next(trades: TradeSubscription) -> TradeBatch | Gap | Roll:
+    return await anext(trades)
+
+
+def _acquaint(live: Intake, fetched: Intake) -> None:
+    """Let the intake of live trades know those that were fetched, so that their corrections are no orphans to it."""
+    for known, more in ((live._handed, fetched._handed), (live._excluded, fetched._excluded)):
+        index = more._held[: more._n]
+        known.add(index[~(live._handed.contains(index) | live._excluded.contains(index))])

@@ -1,0 +1,215 @@
+"""What a login really receives of one contract: watched as it comes, before anything is filtered, and judged by the ladder of delta sources.
+
+`Collector` counts and reads no clock; `probe` is the shell that subscribes, waits and asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ..dxlink.messages import FeedData
+from ..dxlink.rows import Row, decode
+from ..errors import MarketDataError, NoData, ProtocolViolation
+from ..model import Action, AggressorSide, Contract, Quote, SideSource, TradeBatch, TradeFlag
+from ..provider import Subscription
+from ..sessions import is_open
+from .candles import CANDLE, CandleCounts, SignCheck, Verdict, frame, sign_check
+from .intake import Filter, Intake
+from .ladder import MINUTE_NS, FallbackTrades, Observation, Seen, Sign, decide
+from .ladder import Verdict as Decision
+from .mapping import TIME_AND_SALE, TradeDecoder
+from .provider import TastyTradeProvider
+from .quotes import PROFILE, QUOTE, SUMMARY, TRADE, LastTrade, MarketDecoder
+
+EVENT_TYPES = (TIME_AND_SALE, QUOTE, TRADE, SUMMARY, PROFILE, CANDLE)
+_PAST_NS = 10 * MINUTE_NS  # trades and candles of so long are asked for, to compare them
+_ANSWER_S = 10.0
+_ALWAYS_NS = 2**62
+_SIGNS: dict[Verdict, Sign] = {Verdict.AGREES: "agrees", Verdict.CONTRADICTS: "contradicts", Verdict.INCONCLUSIVE: "untested"}
+
+
+@dataclass(slots=True)
+class _Tally:
+    rows: int = 0
+    rejected: int = 0
+    late_ms: list[float] = field(default_factory=list)
+
+    def seen(self) -> Seen:
+        middle, most = (float(at) for at in np.percentile(self.late_ms, (50, 95))) if self.late_ms else (None, None)
+        return Seen(self.rows, self.rejected, latency_p50_ms=middle, latency_p95_ms=most)
+
+
+class Collector:
+    """Counts what comes of one contract. Feed it with `take`, as a provider's `observe`; ask it for `observation`.
+
+    last_time_ns  exchange time of the newest live trade, None before the first
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self.last_time_ns: int | None = None
+        self._tallies = {name: _Tally() for name in EVENT_TYPES}
+        self._trades, self._past, self._board = TradeDecoder(), TradeDecoder(), MarketDecoder()
+        for decoder in (self._trades, self._past, self._board):
+            decoder.watch(contract)
+        self._live: list[TradeBatch] = []
+        self._history: list[TradeBatch] = []
+        self._events: list[Quote | LastTrade] = []
+        self._candles: list[Row] = []
+        self._with_side = self._valid = self._legs = 0
+
+    def take(self, delivery: str, raws: Sequence[bytes], received_ns: Sequence[int], fields_of: Callable[[str], Sequence[str]]) -> None:
+        """Messages of one channel, raw. `delivery`: STREAM is live trades, HISTORY what was asked for, TICKER the rest."""
+        if delivery == "STREAM":
+            self._take_trades(raws, received_ns, fields_of)
+            return
+        for raw, received in zip(raws, received_ns, strict=True):
+            try:
+                events = decode(FeedData(0, raw), fields_of)
+            except (ProtocolViolation, RecursionError):
+                continue  # the provider meets it too, and says so in its status
+            for event_type, rows in events:
+                if event_type == CANDLE:
+                    self._candles += rows
+                elif event_type == TIME_AND_SALE:
+                    # rows that mark the ends of a snapshot are no trades: what this decoder rejects is no fault of the feed
+                    self._history += self._past.decode([raw], [received], fields_of)
+                elif event_type in self._tallies:
+                    self._take_values(event_type, rows, received)
+
+    def _take_trades(self, raws: Sequence[bytes], received_ns: Sequence[int], fields_of: Callable[[str], Sequence[str]]) -> None:
+        tally = self._tallies[TIME_AND_SALE]
+        for batch in self._trades.decode(raws, received_ns, fields_of):
+            tally.rows += len(batch)
+            tally.late_ms += ((batch.received_ns - batch.time_ns) / 1e6).tolist()
+            self._with_side += int((batch.side != AggressorSide.UNKNOWN).sum())
+            self._valid += int((batch.flags & TradeFlag.VALID_TICK > 0).sum())
+            self._legs += int((batch.flags & TradeFlag.SPREAD_LEG > 0).sum())
+            self.last_time_ns = max(self.last_time_ns or 0, int(batch.time_ns.max()))
+            self._live.append(batch)
+        tally.rejected = self._trades.rejected
+
+    def _take_values(self, event_type: str, rows: Sequence[Row], received: int) -> None:
+        tally, rejected = self._tallies[event_type], self._board.rejected
+        for value in self._board.read(event_type, rows, received):
+            tally.rows += 1
+            # the first is the state so far, whose age is no latency; the time of one that carries none is when it was received
+            if tally.rows > 1 and value.time_ns != value.received_ns:
+                tally.late_ms.append((value.received_ns - value.time_ns) / 1e6)
+            if isinstance(value, Quote | LastTrade):
+                self._events.append(value)
+        tally.rejected += self._board.rejected - rejected
+
+    def sign(self) -> SignCheck:
+        """Candles beside the trades of the same whole minutes: those of TimeAndSale, else those made of Trade and Quote."""
+        if not (self._history or self._live):
+            made = FallbackTrades(self.contract).take(self._events)
+            return sign_check(self._candles, _whole_minutes([made] if made is not None else [], set()))
+        intake, trades = Intake(invalid_ticks="exclude", spread_legs="include"), list[TradeBatch]()  # candles are of valid ticks
+        changed = set[int]()
+        for batch in (*self._history, *self._live):
+            changed |= set((batch.time_ns[batch.action != Action.NEW] // MINUTE_NS).tolist())
+            taken = intake.take(batch)
+            if taken is not None:
+                is_told = taken.side_source == SideSource.EXCHANGE  # candles split what the exchange told; what we infer is unknown to them
+                trades.append(taken.replace(side=np.where(is_told, taken.side, AggressorSide.UNKNOWN).astype(np.int8)))
+        return sign_check(self._candles, _whole_minutes(trades, changed))
+
+    def observation(self, seconds: float, *, now_ns: int, token_level: str | None, invalid_ticks: Filter = "exclude") -> Observation:
+        """All of it, after `seconds` of watching and once the past was asked for. `now_ns` tells whether the market is open."""
+        counts = CandleCounts()
+        bars = len(frame(self._candles, self.contract, "1m", 0, _ALWAYS_NS, counts=counts))
+        sign = _SIGNS[self.sign().verdict]
+        events = {name: tally.seen() for name, tally in self._tallies.items() if name not in (TIME_AND_SALE, CANDLE)}
+        trades = self._tallies[TIME_AND_SALE].seen()
+        events[TIME_AND_SALE] = replace(trades, with_side=self._with_side, valid_tick=self._valid, spread_legs=self._legs)
+        events[CANDLE] = Seen(bars, counts.rejected)
+        opened = is_open(self.contract.calendar, now_ns)
+        return Observation(self.contract, seconds, opened, token_level, {name: events[name] for name in EVENT_TYPES}, sign, bool(self._history), invalid_ticks)
+
+
+def _whole_minutes(trades: Sequence[TradeBatch], changed: set[int]) -> dict[int, tuple[float, float, float]]:
+    """Bought, sold and unknown volume by start of the minute (UTC ns). The first and the last minute may be cut, so they are left out, as are those
+    in which a trade was corrected or cancelled (`changed`, in minutes): a candle may have it either way."""
+    if not trades:
+        return {}
+    time_ns, size, side = (np.concatenate([getattr(batch, name) for batch in trades]) for name in ("time_ns", "size", "side"))
+    minutes, at = np.unique(time_ns // MINUTE_NS, return_inverse=True)
+    sums = [np.bincount(at, size * (side == which), len(minutes)) for which in (AggressorSide.BUY, AggressorSide.SELL, AggressorSide.UNKNOWN)]
+    left_out = {int(minutes[0]), int(minutes[-1]), *changed}
+    volumes = zip(minutes.tolist(), *(column.tolist() for column in sums), strict=True)
+    return {minute * MINUTE_NS: (bought, sold, unknown) for minute, bought, sold, unknown in volumes if minute not in left_out}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a probe found: what came, the comparison of candles with trades, what to make of it, and what the provider noted meanwhile."""
+
+    observation: Observation
+    sign: SignCheck
+    decision: Decision
+    notes: tuple[str, ...]
+
+
+async def probe(provider: TastyTradeProvider, symbol: str, seconds: float, *, invalid_ticks: Filter = "exclude") -> Report:
+    """Connect, subscribe everything there is of one contract, watch it for so long, then ask for its last minutes. The provider is left disconnected.
+
+    Raises what connecting, resolving and subscribing raise; a request for the past that fails is a note.
+    """
+    async with provider:
+        contract = await provider.resolve(symbol)
+        collector = Collector(contract)
+        provider.observe = collector.take
+        began_s = time.monotonic()
+        subscriptions: list[Subscription[Any]] = [
+            provider.subscribe_trades(contract), provider.subscribe_quotes(contract), provider.subscribe_summary(contract)
+        ]  # fmt: skip
+        await _watch([subscription.on(_ignored) for subscription in subscriptions], seconds)
+        watched_s = time.monotonic() - began_s
+        end_ns = (collector.last_time_ns or time.time_ns()) + 1
+        start_ns = (end_ns - _PAST_NS) // MINUTE_NS * MINUTE_NS
+        start, end = (f"{np.datetime64(time_ns, 'ns')}Z" for time_ns in (start_ns, end_ns))
+        said = await asyncio.gather(
+            _answered("the history of TimeAndSale", provider.historical_trades(contract, start, end)),
+            _answered("the history of Candle", provider.historical_bars(contract, "1m", start, end)),
+        )
+        status = provider.status()
+    seen = collector.observation(watched_s, now_ns=time.time_ns(), token_level=status.token_level, invalid_ticks=invalid_ticks)
+    return Report(seen, collector.sign(), decide(seen), (*status.notes, *(note for note in said if note)))
+
+
+def _ignored(item: object) -> None:
+    """The collector has seen it already, raw."""
+
+
+async def _watch(subscriptions: Sequence[Subscription[Any]], seconds: float) -> None:
+    """Wait so long; an error that ends a subscription earlier is raised."""
+    ended = asyncio.create_task(_all_ended(subscriptions))
+    try:
+        await asyncio.wait([ended], timeout=seconds)
+        if ended.done():
+            ended.result()
+    finally:
+        ended.cancel()
+        await asyncio.wait([ended])
+
+
+async def _all_ended(subscriptions: Sequence[Subscription[Any]]) -> None:
+    await asyncio.gather(*(subscription.ended() for subscription in subscriptions))
+
+
+async def _answered(what: str, answer: Awaitable[object]) -> str | None:
+    """Wait for an answer, which the collector sees; None, or what went wrong. That a history does not go back far enough is nothing wrong."""
+    try:
+        await asyncio.wait_for(answer, _ANSWER_S)
+    except NoData:
+        return None
+    except (MarketDataError, TimeoutError) as error:
+        return f"{what}: {error or f'no answer within {_ANSWER_S:g} s'}"
+    return None

@@ -1,0 +1,423 @@
+"""Live bars joined to their history: at whatever second one subscribes, the bars are those of all trades, each once and none of them half."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tastytrade_provider import create_provider
+from tastytrade_provider.bars import build_history
+from tastytrade_provider.emulator import Emulator, Market, Print, QuoteChange, Wire
+from tastytrade_provider.errors import CapacityExceeded, ConnectionLost, RequestTimeout, UnsupportedTimeframe, UsageError
+from tastytrade_provider.grid import Grid
+from tastytrade_provider.model import Action, AggressorSide, Bar, Contract, Gap, Timeframe, TradeBatch
+from tastytrade_provider.provider import Subscription
+from tastytrade_provider.tastytrade.bar_feed import NO_HISTORY, BarFeed, Join, bars_of
+from tastytrade_provider.tastytrade.history import History, Refill
+from tastytrade_provider.tastytrade.intake import Intake
+from tastytrade_provider.tastytrade.line import Line, TradeSubscription
+from tastytrade_provider.tastytrade.provider import TastyTradeProvider
+from tests.checks.builders import ES, MINUTE_NS, a_bar, a_batch, opening
+from tests.checks.providers import gather
+from tests.checks.sources import LIMIT_S, until
+from tests.test_providers import login
+
+S = 10**9
+MINUTES = 4.5
+START_NS = 1_772_463_600_000_000_000  # Monday 2026-03-02 09:00 Chicago
+SEAM_NS = START_NS + 2 * MINUTE_NS
+SESSION_OPEN_NS = 1_772_406_000_000_000_000  # Sunday 17:00 Chicago
+M1 = Timeframe.parse("1m")
+
+
+@dataclass(frozen=True)
+class Told:
+    """A market written out: an end, no clock of its own."""
+
+    contracts: tuple[Contract, ...]
+    start_ns: int
+    events: tuple[Print | QuoteChange, ...]
+    is_endless: bool = False
+
+    def __iter__(self) -> Iterator[Print | QuoteChange]:
+        return iter(self.events)
+
+    def trades(self) -> TradeBatch:
+        """Every print, with the side the exchange gave it."""
+        prints = [event for event in self.events if isinstance(event, Print)]
+        columns = {name: [getattr(one, name) for one in prints] for name in ("time_ns", "index", "price", "size", "side", "action")}
+        return TradeBatch(self.contracts[0], columns)
+
+    def bars(self, timeframe: str = "1m") -> list[dict[str, Any]]:
+        """All bars of these trades but the last, which is not closed."""
+        frame = build_history(self.trades(), timeframe, self.contracts[0]).bars()
+        columns = frame.drop(columns=["complete", "revision", "session"]).assign(start_ns=frame.index.as_unit("ns").asi8)
+        return [{str(name): value for name, value in row.items()} for row in columns.to_dict("records")][:-1]
+
+
+@cache
+def a_market(seed: int = 20261122) -> Told:
+    """ES for some minutes. Prints without a side are left out: those that infer one and those that do not must agree here."""
+    market = Market(seed=seed, start_ns=START_NS, roots=("ES",), prints_per_s=3.0)
+    events = itertools.takewhile(lambda event: event.at_ns < START_NS + MINUTES * MINUTE_NS, market)
+    kept = tuple(event for event in events if isinstance(event, Print) and event.side is not AggressorSide.UNKNOWN)
+    return Told(market.contracts, START_NS, kept)
+
+
+@asynccontextmanager
+async def connected(source: Any, now_ns: int, *, cap: int = 100_000, start_on: str = "TimeAndSale") -> Any:
+    """A provider on an exchange where everything before `now_ns` is history; the rest follows as fast as it can be read once somebody subscribes."""
+    wire = Wire(history_cap={"TimeAndSale": cap, "Candle": 8000})
+    async with Emulator(source, speed="max", start_on=(start_on,), live_from_ns=now_ns, wire=wire, truth_path=os.devnull) as emulator:
+        provider = create_provider(login(emulator))
+        assert isinstance(provider, TastyTradeProvider)
+        provider._wall_ns = lambda: now_ns
+        async with provider:
+            yield provider
+
+
+async def collected(subscription: Subscription[Any], provider: TastyTradeProvider, n: int) -> list[Any]:
+    """The items of a subscription, once there are n of them, with what comes until the provider hangs up."""
+    items: list[Any] = []
+    subscription.on(items.append)
+    await until(lambda: len(items) >= n or subscription.has_ended, f"{n} items did not come")
+    await provider.disconnect()
+    return items
+
+
+@pytest.fixture(autouse=True)
+def _no_files_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+
+async def no_trades(*_: Any) -> Any:
+    """A server that does not answer a request for past trades."""
+    raise RequestTimeout("no answer")
+
+
+async def no_candles(*_: Any) -> Any:
+    raise RequestTimeout("no answer")
+
+
+def assert_bars(items: list[Any], expected: list[dict[str, Any]], names: tuple[str, ...]) -> None:
+    assert [item.start_ns for item in items] == [row["start_ns"] for row in expected]
+    for item, row in zip(items, expected, strict=True):
+        assert (item.complete, item.revision, item.end_ns) == (True, 0, item.start_ns + MINUTE_NS)
+        assert {name: getattr(item, name) for name in names} == {name: row[name] for name in names}
+        assert item.vwap == pytest.approx(row["vwap"])
+
+
+BOTH = ("open", "high", "low", "close", "volume", "buy_volume", "sell_volume", "trades")
+WHOLE = (*BOTH, "min_delta", "max_delta", "delta_source")
+
+
+@pytest.mark.parametrize("backfill", [None, dt.datetime.fromtimestamp(SESSION_OPEN_NS / S, dt.UTC)], ids=["from the running bar", "from the open"])
+@pytest.mark.parametrize("has_trades", [True, False], ids=["trades", "candles"])
+async def test_whichever_second_of_a_minute_one_subscribes_in_every_bar_comes_once_and_whole(
+    has_trades: bool, backfill: dt.datetime | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = a_market()
+    if not has_trades:
+        monkeypatch.setattr(History, "refill", no_trades)
+    expected = [row for row in source.bars() if backfill or row["start_ns"] >= SEAM_NS]
+    for second in range(60):
+        is_late = second % 2 == 1  # the live trades come once the history is there; otherwise both at once
+        async with connected(source, SEAM_NS + second * S, start_on="Quote" if is_late else "TimeAndSale") as provider:
+            subscription = provider.subscribe_bars(source.contracts[0], backfill=backfill)
+            if is_late:
+                await subscription.ready()
+                provider.subscribe_quotes(source.contracts[0])
+            items = await collected(subscription, provider, len(expected))
+        assert_bars(items, expected, WHOLE if has_trades else BOTH)
+        candles = sum(bar.delta_source == "candle" for bar in items)
+        before = 2 if backfill and not has_trades else 0  # the minutes before, of which the nearest is asked for twice only in the first 2 s
+        near = second >= 58  # the running minute ends so soon that the next one may have begun at the exchange
+        assert candles == (0 if has_trades else before + 1 + near)
+    assert len(expected) == (4 if backfill else 2)
+
+
+async def test_cvd_over_bars_from_the_session_s_open_is_that_of_all_trades() -> None:
+    source, opened = a_market(), dt.datetime.fromtimestamp(SESSION_OPEN_NS / S, dt.UTC)
+    async with connected(source, SEAM_NS + 17 * S) as provider:
+        items = await collected(provider.subscribe_bars(source.contracts[0], backfill=opened), provider, 4)
+    truth = source.trades()
+    closed = truth.time_ns < START_NS + 4 * MINUTE_NS
+    assert sum(bar.delta for bar in items) == (truth.size * truth.side)[closed].sum()
+
+
+async def test_a_history_of_trades_that_is_cut_is_no_history_of_trades() -> None:
+    source = a_market()
+    async with connected(source, SEAM_NS + 30 * S, cap=50) as provider:
+        items = await collected(provider.subscribe_bars(source.contracts[0], backfill=dt.timedelta(minutes=3)), provider, 4)
+    assert_bars(items, source.bars(), BOTH)
+    assert [bar.delta_source for bar in items] == ["candle", "candle", "candle", "time_and_sale"]
+
+
+async def test_bars_before_the_session_s_open_come_from_candles_and_those_after_it_from_trades() -> None:
+    old = tuple(event._replace(at_ns=at, time_ns=at, index=(at // S << 32) + i) for i, event in enumerate(a_market().events[:50])
+                if isinstance(event, Print) and (at := SESSION_OPEN_NS - 73 * 3600 * S + (i * 3) * S))  # fmt: skip
+    source = replace(a_market(), start_ns=old[0].at_ns, events=(*old, *a_market().events))
+    expected = source.bars()
+    async with connected(source, SEAM_NS + 30 * S) as provider:
+        items = await collected(provider.subscribe_bars(source.contracts[0], backfill=dt.timedelta(days=5)), provider, len(expected))
+    assert_bars(items, expected, BOTH)
+    assert {bar.delta_source for bar in items if bar.start_ns < SESSION_OPEN_NS} == {"candle"}
+    assert {bar.delta_source for bar in items if bar.start_ns > SESSION_OPEN_NS} == {"time_and_sale"}
+
+
+@pytest.mark.parametrize("timeframe", ["20t", "50v", "4r"])
+async def test_bars_of_trades_volume_and_range_are_counted_from_the_session_s_open(timeframe: str) -> None:
+    source = a_market()
+    everything = source.bars(timeframe)
+    seam = SEAM_NS + 30 * S
+    running = max(i for i, row in enumerate(everything) if row["start_ns"] < seam)
+    for backfill, expected in ((dt.timedelta(hours=3), everything), (None, everything[running:])):
+        async with connected(source, seam) as provider:
+            items = await collected(provider.subscribe_bars(source.contracts[0], timeframe, backfill=backfill), provider, len(expected))
+        assert [(bar.start_ns, bar.bar_no, bar.volume, bar.delta) for bar in items] == [
+            (row["start_ns"], row["bar_no"], row["volume"], row["buy_volume"] - row["sell_volume"]) for row in expected
+        ]
+
+
+async def test_without_the_session_s_trades_bars_of_trades_end_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(History, "refill", no_trades)
+    source = a_market()
+    async with connected(source, SEAM_NS) as provider:
+        subscription = provider.subscribe_bars(source.contracts[0], "100t")
+        with pytest.raises(UnsupportedTimeframe, match="'100t' need every trade since the session's open"):
+            await asyncio.wait_for(subscription.ended(), LIMIT_S)
+        assert not provider._lines[source.contracts[0].streamer_symbol].listeners
+
+
+async def test_with_neither_trades_nor_candles_the_stretch_is_a_gap_and_the_half_bar_says_that_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(History, "refill", no_trades)
+    monkeypatch.setattr(History, "bars", no_candles)
+    source = a_market()
+    now_ns = SEAM_NS + 30 * S
+    async with connected(source, now_ns) as provider:
+        items = await collected(provider.subscribe_bars(source.contracts[0], backfill=dt.timedelta(minutes=2, seconds=30)), provider, 4)
+    past, missed, half, last = items
+    assert (past, missed) == (
+        Gap(source.contracts[0], START_NS, SEAM_NS, NO_HISTORY),
+        Gap(source.contracts[0], SEAM_NS, now_ns + 1, NO_HISTORY),
+    )
+    truth = source.trades()
+    late = truth[(truth.time_ns >= now_ns) & (truth.time_ns < SEAM_NS + MINUTE_NS)]
+    assert (half.start_ns, half.complete, half.volume) == (SEAM_NS, False, late.size.sum())
+    assert_bars([last], source.bars()[-1:], WHOLE)
+
+
+async def test_a_correction_of_a_trade_from_before_the_subscription_hands_its_bar_out_again() -> None:
+    market = a_market()
+    wrong = next(event for event in market.events if isinstance(event, Print) and event.at_ns > START_NS + 10 * S)
+    right = wrong._replace(at_ns=SEAM_NS + 90 * S, size=wrong.size + 5, action=Action.CORRECTION)
+    withdrawn = wrong._replace(at_ns=SEAM_NS + 100 * S, action=Action.CANCEL)
+    source = replace(market, events=tuple(sorted((*market.events, right, withdrawn), key=lambda event: event.at_ns)))
+    async with connected(source, SEAM_NS + 30 * S, start_on="Quote") as provider:
+        subscription = provider.subscribe_bars(source.contracts[0], backfill=dt.timedelta(minutes=5))
+        await subscription.ready()
+        provider.subscribe_quotes(source.contracts[0])  # the live trades come now, when the history is there
+        items = await collected(subscription, provider, 5)
+    first = [bar for bar in items if bar.start_ns == START_NS]
+    asked = market.bars()[0]["volume"]
+    last = {bar.start_ns: (bar.revision, bar.volume) for bar in items}
+    if len(first) == 3:  # otherwise both came in one batch
+        assert [(bar.revision, bar.volume) for bar in first] == [(0, asked), (1, asked + 5), (2, asked - wrong.size)]
+    assert last.pop(START_NS) == (len(first) - 1, asked - wrong.size)
+    assert list(last.values()) == [(0, row["volume"]) for row in market.bars()[1:]]
+
+
+async def test_history_is_fetched_again_where_a_correction_came_while_its_trade_was_not_known() -> None:
+    line, whole = Line(ES, Intake()), trades(1, 2)
+    listener: Subscription[Any] = Subscription(ES)
+    live: TradeSubscription = Subscription(ES)
+
+    class Fetching:
+        calls = 0
+
+        async def refill(self, contract: Contract, start_ns: int) -> Refill:
+            self.calls += 1
+            line.take(trades(1, size=[8.0], action=[int(Action.CORRECTION)]))
+            return Refill(whole if self.calls == 1 else trades(1, 2, size=[8.0, 1.0]), None, None)
+
+    fetching: Any = Fetching()
+    feed = BarFeed(listener, live, line, fetching, Intake, lambda now_ns: a_join(), lambda: OPEN, lambda: True)
+    taken, is_whole = await feed._all_trades(a_join())
+    assert taken is not None
+    assert (is_whole, fetching.calls, taken.size.tolist(), line.intake.counts.orphans) == (True, 2, [8.0, 1.0], 1)
+    assert line.intake.counts.corrections == 1  # the second time the trade was known
+
+
+async def test_disconnect_and_cancel_end_it_and_leave_nobody_listening() -> None:
+    source = a_market()
+    contract = source.contracts[0]
+    async with connected(source, SEAM_NS + 30 * S) as provider:
+        one, other, third = (provider.subscribe_bars(contract) for _ in range(3))
+        third.cancel()  # before it began
+        await asyncio.wait_for(asyncio.gather(one.ready(), other.ready()), LIMIT_S)
+        one.cancel()
+        await until(lambda: len(provider._feeds) == 1, "the task of a cancelled subscription goes on")
+        assert len(provider._lines[contract.streamer_symbol].listeners) == 1
+        await provider.disconnect()
+        assert not provider._feeds
+        assert all(subscription.has_ended and subscription.error is None for subscription in (one, other, third))
+        assert all(isinstance(item, Bar) for item in await gather(other))
+        with pytest.raises(UsageError, match="closed"):
+            provider.subscribe_bars(contract)
+
+
+async def test_what_ends_the_trades_ends_the_bars_with_the_same_error() -> None:
+    source = a_market()
+    async with connected(source, SEAM_NS + 30 * S) as provider:
+        subscription = provider.subscribe_bars(source.contracts[0])
+        provider._end_all(CapacityExceeded("too many"))
+        with pytest.raises(CapacityExceeded, match="too many"):
+            await asyncio.wait_for(subscription.ended(), LIMIT_S)
+
+
+async def test_what_cannot_be_asked_for_is_refused_at_once() -> None:
+    source = a_market()
+    contract = source.contracts[0]
+    async with connected(source, SEAM_NS) as provider:
+        refused: list[tuple[type[Exception], str, Callable[[], object]]] = [
+            (UnsupportedTimeframe, "'7x'", lambda: provider.subscribe_bars(contract, "7x")),
+            (UsageError, "hours 'all'", lambda: provider.subscribe_bars(contract, hours="all")),
+            (UnsupportedTimeframe, "no regular hours", lambda: provider.subscribe_bars(contract, "1d", hours="rth")),
+            (UnsupportedTimeframe, "no regular hours", lambda: provider.subscribe_bars(contract, "5t", hours="rth")),
+            (UsageError, "no regular trading hours", lambda: provider.subscribe_bars(replace(contract, calendar="24/7"), hours="rth")),
+            (UsageError, "lies ahead", lambda: provider.subscribe_bars(contract, backfill=dt.timedelta(seconds=-1))),
+            (UsageError, "streamer symbol", lambda: provider.subscribe_bars(replace(contract, streamer_symbol=""))),
+        ]
+        for error, words, ask in refused:
+            with pytest.raises(error, match=words):
+                ask()
+        assert not provider._feeds
+
+
+# --- what is decided, without a feed
+
+
+OPEN = opening()  # the start of regular hours
+
+
+def a_join(at_s: float = 30, *, timeframe: str = "1m", hours: str = "eth", start_ns: int | None = None) -> Join:
+    return Join(ES, Timeframe.parse(timeframe), hours, start_ns, OPEN + int(at_s * S))
+
+
+def trades(*at_s: float, **columns: Any) -> TradeBatch:
+    """A lot at each second after the opening; its index is its tenth of a second."""
+    return a_batch(time_ns=[OPEN + int(at * S) for at in at_s], index=[int(at * 10) + 1000 for at in at_s], **columns)
+
+
+def starts(items: list[Any]) -> list[int]:
+    return [(item.start_ns - OPEN) // S for item in items]
+
+
+def test_a_bar_closes_by_the_clock_though_nobody_trades_half_a_second_late_for_stragglers() -> None:
+    join = a_join()
+    assert join.begin(trades(1, 20)) == []
+    assert join.take(trades(31)) == []
+    assert join.advance(OPEN + MINUTE_NS + S // 2 - 1) == []
+    [bar] = join.advance(OPEN + MINUTE_NS + S // 2)
+    assert (bar.start_ns, bar.volume, bar.complete) == (OPEN, 3, True)
+    [again] = join.take(trades(59.9))
+    assert (again.start_ns, again.volume, again.revision) == (OPEN, 4, 1)
+
+
+def test_closed_bars_wait_behind_the_half_one_until_its_candle_is_there() -> None:
+    join = a_join()
+    join.begin_without()
+    assert join.half == (OPEN, OPEN + MINUTE_NS)
+    assert join.past is None
+    assert join.take(trades(31, 59, 61, 121)) == []
+    assert not join.is_half_due(OPEN + 62 * S - 1)
+    assert join.is_half_due(OPEN + 62 * S)
+    candle = a_bar(0, buy=7.0)
+    first, second = join.mend([candle])
+    assert first is candle
+    assert (second.start_ns, second.volume, second.complete) == (OPEN + MINUTE_NS, 1, True)
+    assert starts(join.take(trades(181))) == [120]
+    assert join.take(trades(32)) == []  # a straggler of the bar that a candle stands for
+
+
+@pytest.mark.parametrize(("at_s", "half"), [(1.9, (-60, 60)), (2, (0, 60)), (57.9, (0, 60)), (58, (0, 120)), (60, (0, 120)), (62, (60, 120))])
+def test_a_bar_that_ended_or_ends_within_two_seconds_is_asked_for_too(at_s: float, half: tuple[int, int]) -> None:
+    join = a_join(at_s, start_ns=OPEN - 3600 * S)
+    join.begin_without()
+    assert join.half == (OPEN + half[0] * S, OPEN + half[1] * S)
+    assert join.past == (OPEN - 3600 * S, OPEN + half[0] * S)
+
+
+def test_a_gap_is_handed_over_at_once_and_the_bars_it_touches_are_not_complete() -> None:
+    join = a_join()
+    join.begin(trades(1))
+    gap = Gap(ES, OPEN + 40 * S, OPEN + 70 * S, "connection lost")
+    assert join.take(gap) == [gap]
+    [bar] = join.take(trades(75))
+    assert (bar.start_ns, bar.complete) == (OPEN, False)
+    [bar] = join.take(trades(125))
+    assert (bar.start_ns, bar.complete) == (OPEN + MINUTE_NS, False)
+    late = Gap(ES, OPEN + 50 * S, OPEN + 60 * S, "connection lost")
+    assert join.take(late) == [late]
+    assert join.take(Gap(ES, OPEN - 90 * S, OPEN - 80 * S, "connection lost")) == []
+
+
+def test_regular_hours_hand_over_only_bars_that_lie_within_them() -> None:
+    join = a_join(-90, hours="rth")
+    assert join.begin(trades(-100)) == []
+    items = join.take(trades(-61, -10, 1, 61, 6 * 3600 + 1800 - 5, 6 * 3600 + 1800 + 5, 6 * 3600 + 1900))
+    assert starts(items) == [0, 60, 6 * 3600 + 1740]
+
+
+def test_a_week_that_began_before_this_session_is_a_candle_s() -> None:
+    join = Join(ES, Timeframe.parse("1w"), "eth", None, opening("wednesday"))
+    assert not join.fits_session
+    join.begin_without()
+    assert join.half is not None
+    assert join.half[0] == opening() - (15 * 3600 + 1800) * S  # Sunday 17:00 Chicago
+    assert join.half[1] == opening("friday") + (3 * 3600 + 2700) * S  # the half day after Thanksgiving: 12:15 Chicago
+
+
+@pytest.mark.parametrize(("timeframe", "at_s", "expected"), [("1m", 59.9, (0, 60)), ("4h", 0, (-2 * 3600 - 1800 - 3600, 3600 - 1800)), ("5s", 7, (5, 10))])
+def test_the_span_of_a_bar_is_where_the_builder_puts_it(timeframe: str, at_s: float, expected: tuple[int, int]) -> None:
+    grid = Grid(ES, Timeframe.parse(timeframe), "session_open", OPEN, OPEN)
+    start_ns, end_ns = grid.span(OPEN + int(at_s * S))
+    assert ((start_ns - OPEN) // S, (end_ns - OPEN) // S) == expected
+    [bar] = build_history(trades(at_s), timeframe, ES).bars().index.as_unit("ns").asi8.tolist()
+    assert bar == start_ns
+
+
+def test_rows_of_a_frame_become_bars_with_none_for_what_is_not_known() -> None:
+    frame = build_history(trades(1, 2, 61, side=[1, -1, 1]), "1m", ES).bars()
+    frame.loc[frame.index[0], ["buy_volume", "sell_volume", "min_delta", "max_delta"]] = np.nan
+    one, two = bars_of(frame, ES, M1, OPEN + 2 * MINUTE_NS)
+    assert (one.start_ns, one.end_ns, one.volume, one.trades, one.buy_volume, one.delta, one.min_delta) == (OPEN, OPEN + MINUTE_NS, 2, 2, None, None, None)
+    assert (two.start_ns, two.buy_volume, two.sell_volume, str(two.session), two.delta_source) == (OPEN + MINUTE_NS, 1, 0, "2026-11-23", "time_and_sale")
+    assert bars_of(frame.iloc[:0], ES, M1, OPEN) == []
+    ticks = bars_of(build_history(trades(1, 2, 61), "2t", ES).bars(), ES, Timeframe.parse("2t"), OPEN + 70 * S)
+    assert [((bar.start_ns - OPEN) // S, (bar.end_ns - OPEN) // S, bar.bar_no) for bar in ticks] == [(1, 61, 0), (61, 70, 1)]
+
+
+async def test_a_lost_connection_while_the_half_bar_is_asked_for_leaves_it_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: Any) -> Any:
+        raise ConnectionLost("gone")
+
+    monkeypatch.setattr(History, "refill", no_trades)
+    monkeypatch.setattr(BarFeed, "_asked", broken)
+    source = a_market()
+    async with connected(source, SEAM_NS + 30 * S) as provider:
+        items = await collected(provider.subscribe_bars(source.contracts[0]), provider, 3)
+    assert [type(item) for item in items] == [Gap, Bar, Bar]
+    assert [bar.complete for bar in items[1:]] == [False, True]

@@ -1,0 +1,149 @@
+"""History, quotes and summaries through the socket: what comes equals a plain aggregation of the ground truth."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tastytrade_provider import create_provider
+from tastytrade_provider.dxlink.connection import Connection
+from tastytrade_provider.emulator import Emulator, Print, Wire
+from tastytrade_provider.errors import NoData, RequestTimeout, UnsupportedTimeframe, UsageError
+from tastytrade_provider.model import AggressorSide, Gap, Quote, TradeFlag
+from tastytrade_provider.tastytrade import provider as shell
+from tastytrade_provider.tastytrade import requests
+from tastytrade_provider.tastytrade.snapshot import Snapshot
+from tests.checks.sources import LIMIT_S, Excerpt, excerpt, until
+from tests.test_providers import login
+
+BAR_NS = 5_000_000_000
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(shell, "backoff_s", lambda attempt, chance: 0.0)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+
+def of_the_past(source: Excerpt, **settings: Any) -> Emulator:
+    """An emulator for which the whole source has happened already."""
+    last_ns = max(event.at_ns for event in source)
+    return Emulator(source, **{"speed": "max", "start_on": ("TimeAndSale",), "live_from_ns": last_ns + 1} | settings)
+
+
+def by_bar(prints: list[Print]) -> dict[int, list[Print]]:
+    found: dict[int, list[Print]] = {}
+    for one in prints:
+        found.setdefault(one.time_ns // BAR_NS * BAR_NS, []).append(one)
+    return found
+
+
+def bought(prints: list[Print], side: AggressorSide) -> float:
+    return sum(one.size for one in prints if one.side is side)
+
+
+async def test_historical_bars_are_the_candles_of_the_feed_with_their_split() -> None:
+    source = excerpt(events=8_000, roots=("ES",))
+    expected = by_bar(source.prints())
+    assert len(expected) > 2
+    async with of_the_past(source) as emulator, create_provider(login(emulator)) as provider:
+        es = await provider.resolve("ES")
+        first, last = min(expected), max(expected)
+        frame = await provider.historical_bars(es, "5s", _iso(first), _iso(last))
+    assert frame.index.to_numpy("M8[ns]").astype(int).tolist() == sorted(expected)[:-1]  # the end is not in it
+    for (_, row), start in zip(frame.iterrows(), sorted(expected), strict=False):
+        prints = expected[start]
+        assert (row.open, row.close) == (prints[0].price, prints[-1].price)
+        assert (row.high, row.low) == (max(p.price for p in prints), min(p.price for p in prints))
+        assert row.volume == sum(p.size for p in prints)
+        assert (row.buy_volume, row.sell_volume) == (bought(prints, AggressorSide.BUY), bought(prints, AggressorSide.SELL))
+    assert set(frame.delta_source) == {"candle"}
+    assert (frame.attrs["ended_by"], frame.attrs["start_was_cut"]) == ("flag", False)
+
+
+async def test_where_the_market_was_closed_there_are_no_bars_and_where_it_was_open_that_is_an_error() -> None:
+    source = excerpt(roots=("ES",))  # Monday 2026-03-02
+    async with of_the_past(source) as emulator, create_provider(login(emulator)) as provider:
+        es = await provider.resolve("ES")
+        empty = await provider.historical_bars(es, "1m", "2026-02-28T12:00:00Z", "2026-02-28T18:00:00Z")  # a Saturday
+        assert len(empty) == 0
+        assert {"open", "buy_volume", "session", "delta_source"} <= set(empty.columns)
+        with pytest.raises(NoData, match=r"no 1m bars of /ES.* while the market was open"):
+            await provider.historical_bars(es, "1m", "2026-02-26T15:00:00Z", "2026-02-26T16:00:00Z")
+        with pytest.raises(UsageError, match="has no time zone"):
+            await provider.historical_bars(es, "1m", "2026-02-26T15:00:00")
+        with pytest.raises(UsageError, match="is not before end"):
+            await provider.historical_bars(es, "1m", "2026-02-26T15:00:00Z", "2026-02-26T15:00:00Z")
+        with pytest.raises(UnsupportedTimeframe, match="'7x' is not a number followed by"):
+            await provider.historical_bars(es, "7x")
+
+
+async def test_historical_trades_are_the_prints_each_once_and_marked() -> None:
+    source = excerpt(events=900, roots=("ES",))
+    prints = source.prints()
+    async with of_the_past(source) as emulator, create_provider(login(emulator)) as provider:
+        es = await provider.resolve("ES")
+        batch = await provider.historical_trades(es, _iso(source.start_ns), _iso(prints[-1].time_ns + 10**9))
+    assert batch.index.tolist() == [p.index for p in prints]
+    assert (batch.flags & TradeFlag.BACKFILL > 0).all()
+
+
+async def test_a_history_of_trades_that_was_cut_says_how_far_back_it_goes() -> None:
+    source = excerpt(events=900, roots=("ES",))
+    async with of_the_past(source, wire=Wire(history_cap={"TimeAndSale": 100})) as emulator, create_provider(login(emulator)) as provider:
+        es = await provider.resolve("ES")
+        with pytest.raises(NoData, match=r"go back to 2026-03-02T.* only"):
+            await provider.historical_trades(es, _iso(source.start_ns), _iso(source.prints()[-1].time_ns))
+
+
+async def test_a_request_that_is_not_answered_times_out_and_the_stream_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = excerpt(events=300, roots=("ES",))
+    monkeypatch.setattr(requests, "Snapshot", partial(Snapshot, deadline_s=0.05))
+    async with of_the_past(source) as emulator, create_provider(login(emulator)) as provider:
+        es = await provider.resolve("ES")
+        monkeypatch.setattr(Connection, "subscribe", lambda *_: None)  # so the server never hears of the wish
+        with pytest.raises(RequestTimeout, match="did not answer the request for Candle of"):
+            await provider.historical_bars(es, "1m", "2026-02-26T15:00:00Z", "2026-02-26T16:00:00Z")
+        assert provider.is_connected
+
+
+async def test_quotes_arrive_and_after_an_outage_a_gap_comes_before_the_next() -> None:
+    source = excerpt(events=6000, roots=("ES",), is_endless=True)
+    async with Emulator(source, speed="max", start_on=("Quote",)) as emulator, create_provider(login(emulator)) as provider:
+        es = await provider.resolve("ES")
+        got: list[Quote | Gap] = []
+        subscription = provider.subscribe_quotes(es).on(got.append)
+        await subscription.ready()
+        await until(lambda: len(got) > 2, "no quote comes")
+        for visitor in emulator.visitors:
+            visitor.abort()
+        await until(lambda: any(isinstance(item, Gap) for item in got), "no gap is told")
+        at = next(i for i, item in enumerate(got) if isinstance(item, Gap))
+    assert all(isinstance(item, Quote) for item in got[:at])
+    assert isinstance(got[at + 1], Quote)
+    assert got[at].reason == "connection lost"  # type: ignore[union-attr]
+    changes = {(change.bid, change.ask) for change in source if not isinstance(change, Print)}
+    assert {(item.bid, item.ask) for item in got if isinstance(item, Quote)} <= changes
+
+
+async def test_the_days_volume_is_that_of_the_prints_so_far() -> None:
+    source = excerpt(events=2000, roots=("ES",))
+    async with of_the_past(source) as emulator, create_provider(login(emulator)) as provider:
+        es = await provider.resolve("ES")
+        subscription = provider.subscribe_summary(es)
+        async with asyncio.timeout(LIMIT_S):
+            summary = await anext(subscription)
+            while summary.volume is None:
+                summary = await anext(subscription)
+    assert summary.volume == sum(one.size for one in source.prints())
+
+
+def _iso(time_ns: int) -> str:
+    seconds, rest = divmod(time_ns, 10**9)
+    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
