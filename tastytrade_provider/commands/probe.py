@@ -18,6 +18,7 @@ from ..tastytrade.probe import Report, probe
 from ..tastytrade.provider import TastyTradeProvider
 
 _WIDTH = 80
+_SHOWN_REJECTS = 3  # --json has all that were kept
 _COLUMNS = ("event", "rows", "per second", "latency p50", "p95", "unreadable")
 _UNITS = (("d", 86_400_000.0), ("h", 3_600_000.0), ("min", 60_000.0), ("s", 1000.0))
 _AHEAD_MS = 1000.0  # rows cannot come before they happen: beyond this a clock is wrong, or the feed plays a tape
@@ -52,6 +53,7 @@ def facts(report: Report) -> dict[str, Any]:
         "text": decision.text,
         "exit_code": decision.exit_code,
         "notes": list(report.notes),
+        "rejects": list(report.rejects),
     }
 
 
@@ -83,13 +85,15 @@ def lines(report: Report) -> Iterator[str]:
     for text in _remarks(report):
         yield from _wrapped(text)
     yield ""
-    for text in f"{'Delta source ' if decision.delta_source else ''}{decision.text}".splitlines():
-        yield from _wrapped(text)
-    if report.notes:
-        yield ""
-        yield "Noted on the way:"
-        for note in report.notes:
-            yield from _wrapped(f"- {note}")
+    verdict, *steps = decision.text.splitlines()
+    yield from _wrapped(f"Delta source {verdict}" if decision.delta_source else verdict)
+    for step in steps:
+        yield from _wrapped(step if step.startswith(" ") else f"- {step}")
+    for title, texts in (("The provider noted:", report.notes), ("Rows that could not be read:", report.rejects[-_SHOWN_REJECTS:])):
+        if texts:
+            yield from ("", title)
+        for text in texts:
+            yield from _wrapped(f"- {text}")
 
 
 def _cells(name: str, what: Seen, seconds: float) -> tuple[str, ...]:
@@ -109,7 +113,8 @@ def _remarks(report: Report) -> Iterator[str]:
     compared = sign.agreeing + sign.contradicting + sign.undecided + sign.unexplained
     if seen.candle_sign == "untested":
         minutes = f"the {compared} whole minutes watched fit neither reading, or both" if compared else "no whole minute of candles and trades was there"
-        yield f"Sign of Candle's bid and ask volume: not known; {minutes}. Watch longer: --seconds 200."
+        longer = " Watch longer: --seconds 200." if seen.is_open else ""
+        yield f"Sign of Candle's bid and ask volume: not known; {minutes}.{longer}"
     else:
         yield f"Sign of Candle's bid and ask volume: {seen.candle_sign} with the trades of {sign.agreeing + sign.contradicting} minutes."
     quote_ms = seen.seen("Quote").latency_p50_ms

@@ -1,6 +1,7 @@
 """A loopback exchange: the REST API and the DXLink feed of TastyTrade on 127.0.0.1, fed by a synthetic market or a tape.
 
 `Market` and `Tape` make the events, `Emulator` serves them, the ground truth of every print goes to a log beside it.
+`Faults` are what may go wrong on the way, by name and seed.
 """
 
 from tastytrade_provider.emulator.faults import Faults

@@ -105,7 +105,10 @@ KINDS: Final[dict[str, Kind]] = {
         "5s",
     ),
     "session_limit": Kind(
-        "No more than N streams logged in at once; the next AUTH gets ERROR UNAUTHORIZED with the live server's text. The client waits minutes.", "N", unit="n"
+        "No more than N streams logged in at once; the next AUTH gets ERROR UNAUTHORIZED with the live server's text "
+        "(TX-9AI/options_trader_v3). The client waits minutes.",
+        "N",
+        unit="n",
     ),
     "subscription_size": Kind(
         "No more than N items subscribed by one connection; the rest gets BAD_ACTION and stays silent (live: 25,000). The client says so.", "N", unit="n"
@@ -114,7 +117,10 @@ KINDS: Final[dict[str, Kind]] = {
         "No more than N items subscribed in a second; the message beyond gets BAD_ACTION and stays silent. The client slows down.", "N", unit="n"
     ),
     "no_keepalive": Kind(
-        "The server's keepalive time-outs are N seconds instead of 60, as its SETUP says; a client silent for longer is closed with 1000 Bye.", "Ns", unit="s"
+        "The server's keepalive time-outs are N seconds instead of 60, as its SETUP says; a client silent for longer is closed with 1000 Bye "
+        "(dxLink asyncapi 1.0.2).",
+        "Ns",
+        unit="s",
     ),
     "slow_setup": Kind("The server's first word takes N seconds. The client waits, or gives up after a time-out of its own and tries again.", "Ns", unit="s"),
 }

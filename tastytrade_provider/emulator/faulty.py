@@ -201,6 +201,7 @@ class Trouble:
         now_s = 0.0 if self._first_stream_s is None else asyncio.get_running_loop().time() - self._first_stream_s
         for fault in self._plan.due(now_s, self._emulator.sent.total(), self._answers):
             _STRIKES[fault.name](self._emulator, self, fault)
+            self._emulator.look_for_listeners()
 
     async def run(self) -> None:
         """Look again and again, for faults that come by the clock."""

@@ -80,7 +80,7 @@ class Emulator:
         self._truth_path = None if truth_path is None else Path(truth_path)
         plan = faults if isinstance(faults, Faults) else Faults(faults)
         self._trouble = Trouble(self, plan) if plan else None
-        self.books = Books(source.contracts)
+        self.books = Books(source.contracts)  # what happened so far; only `publish` changes it
         self._market_ns = self._live_from_ns
         self._sent: Counter[str] = Counter()
         self._visitors: dict[Visitor, asyncio.Task[None]] = {}
@@ -194,7 +194,7 @@ class Emulator:
     # --- connections
 
     def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        visitor = Visitor(reader, writer, self._answer, self._open_feed, self._look_for_listeners, self._max_buffer_bytes)
+        visitor = Visitor(reader, writer, self._answer, self._open_feed, self.look_for_listeners, self._max_buffer_bytes)
         self._visitors[visitor] = asyncio.create_task(self._serve(visitor), name="emulator visitor")
 
     async def _serve(self, visitor: Visitor) -> None:
@@ -207,7 +207,7 @@ class Emulator:
             self._leaving_s.pop(visitor, None)
             if visitor.feed is not None:
                 self._sent += visitor.feed.sent
-            self._look_for_listeners()
+            self.look_for_listeners()
 
     def _answer(self, request: Request) -> Response:
         spoilt = self._trouble and self._trouble.answer()
@@ -219,7 +219,8 @@ class Emulator:
 
         return Feed(self.books, accepts, self.wire) if self._trouble is None else self._trouble.open_feed(self.books, accepts)
 
-    def _look_for_listeners(self) -> None:
+    def look_for_listeners(self) -> None:
+        """Let a tape go on or wait, now that subscriptions have changed."""
         if any(visitor.feed is not None and visitor.feed.listens(self._start_on) for visitor in self._visitors):
             self._listened.set()
         else:

@@ -17,7 +17,7 @@ import numpy as np
 from ..bars import BarBuilder
 from ..errors import FeedError, UnsupportedTimeframe, UsageError
 from ..grid import Grid
-from ..model import Bar, Contract, Gap, Roll, Timeframe, TradeBatch
+from ..model import Action, Bar, Contract, Gap, Roll, Timeframe, TradeBatch
 from ..provider import Subscription, time_ns
 from ..sessions import session_at, sessions_between
 from . import candles
@@ -59,7 +59,7 @@ def start_of(backfill: datetime | timedelta | None, now_ns: int) -> int | None:
 class Join:
     """Which bars are handed over, and in which order. Pure: times are arguments (UTC ns), answers are the items to hand over.
 
-    start_ns  bars that start earlier are not handed over; None: from the running bar on
+    start_ns  where the backfill starts: bars that start earlier are not handed over, but for the running one; None: from that on
     now_ns    when the live trades began
 
     `begin` with every trade since the session's open, or `begin_without`. Then `past` is the stretch that candles are wanted for, and `half` the one to
@@ -72,9 +72,12 @@ class Join:
         self.opened_ns = session_at(contract.calendar, now_ns).open_ns
         self.half: tuple[int, int] | None = None
         self._start_ns, self._now_ns = start_ns, now_ns
-        self._grid = Grid(contract, timeframe, "session_open", now_ns - _SETTLE_NS, now_ns + _SETTLE_NS)
+        self._grid = Grid(contract, timeframe, "session_open", min(now_ns - _SETTLE_NS, start_ns or now_ns), now_ns + _SETTLE_NS)
         self._running = self._grid.span(now_ns)
-        self._from_ns = self._running[0] if start_ns is None else start_ns
+        self._from_ns = self._running[0]
+        if start_ns is not None and start_ns < self._running[0]:
+            first_ns, next_ns = self._grid.span(start_ns)
+            self._from_ns = next_ns if timeframe.is_time and first_ns < start_ns else start_ns
         self._own_ns = self.opened_ns  # bars from here on are made of trades, those before of candles
         self._halves: dict[int, Bar] = {}  # what live trades made of the half bars, should no candle come
         self._held: list[Bar] = []
@@ -99,10 +102,11 @@ class Join:
             return []
         is_early = trades.time_ns < self._now_ns
         bars = self.builder.add(trades[is_early])
+        forming = self.builder.forming
+        if not self.timeframe.is_time and forming is not None:
+            self._from_ns = min(self._from_ns, forming.start_ns)
         if self._start_ns is None:
-            forming, bars = self.builder.forming, []
-            if not self.timeframe.is_time:
-                self._from_ns = forming.start_ns if forming is not None else self._now_ns
+            bars = []  # they had closed before
         return self._passed([*bars, *self.builder.add(trades[~is_early])])
 
     def begin_without(self) -> None:
@@ -138,23 +142,25 @@ class Join:
             return []
         (first_ns, _), self.half = self.half, None
         whole = {bar.start_ns: bar for bar in found}
-        bars = [bar for _, bar in sorted((self._halves | whole).items()) if self._is_wanted(bar)]
+        bars = self.wanted([bar for _, bar in sorted((self._halves | whole).items())])
         missed = [bar for bar in bars if not bar.complete]
         gap = [Gap(self.contract, max(first_ns, self._from_ns), max(missed[-1].start_ns, self._now_ns) + 1, NO_HISTORY)] if missed else []
         held, self._held = self._held, []
         return [*gap, *bars, *held]
 
+    def wanted(self, bars: Sequence[Bar]) -> list[Bar]:
+        """Those that the listener asked for: not too early, and within the hours."""
+        return [bar for bar in bars if bar.start_ns >= self._from_ns and (self.hours == "eth" or self._is_regular(bar))]
+
     def _passed(self, bars: Sequence[Bar]) -> list[Item]:
-        passed = [bar for bar in bars if bar.start_ns >= self._own_ns and self._is_wanted(bar)]
+        passed = self.wanted([bar for bar in bars if bar.start_ns >= self._own_ns])
         if self.half is None:
             return list(passed)
         self._halves |= {bar.start_ns: bar for bar in bars if self.half[0] <= bar.start_ns < self._own_ns}
         self._held += passed
         return []
 
-    def _is_wanted(self, bar: Bar) -> bool:
-        if bar.start_ns < self._from_ns or self.hours == "eth":
-            return bar.start_ns >= self._from_ns
+    def _is_regular(self, bar: Bar) -> bool:
         table = sessions_between(self.contract.calendar, bar.start_ns, bar.start_ns)
         at = table.index_at(bar.start_ns)
         return bool(0 <= table.rth_open_ns[at] <= bar.start_ns < bar.end_ns <= table.rth_close_ns[at])
@@ -250,7 +256,7 @@ class BarFeed:
             if cut_ns is not None:
                 return None, False
             intake = self._make_intake()
-            taken = intake.take(batch)
+            taken = intake.take(_as_it_stands(batch))
             _acquaint(self._line.intake, intake)
             if counts.orphans == orphans:
                 break  # else a correction came while we did not know its trade: once more, now that we do
@@ -259,13 +265,13 @@ class BarFeed:
     async def _candles(self, join: Join, start_ns: int, end_ns: int) -> list[Item]:
         """Bars from candles; a Gap where there are none."""
         try:
-            return list(await self._asked(join, start_ns, end_ns))
+            return list(join.wanted(await self._asked(join, start_ns, end_ns)))
         except (FeedError, UnsupportedTimeframe):
             return [Gap(join.contract, start_ns, end_ns, NO_HISTORY)]
 
     async def _asked(self, join: Join, start_ns: int, end_ns: int) -> list[Bar]:
         start, end = (np.datetime_as_string(np.datetime64(bound, "ns"), timezone="UTC") for bound in (start_ns, end_ns))
-        found = await self._history.bars(join.contract, str(join.timeframe), str(start), str(end), join.hours, end_ns)
+        found = await self._history.bars(join.contract, str(join.timeframe), str(start), str(end), "eth", end_ns)
         return bars_of(found, join.contract, join.timeframe, end_ns)
 
     async def _serve(self, join: Join) -> None:
@@ -287,7 +293,7 @@ class BarFeed:
             if join.half is not None and join.is_half_due(now_ns):
                 try:
                     found = await self._asked(join, *join.half)
-                except (FeedError, UsageError):
+                except FeedError:
                     found = []
                 self._put(join.mend(found))
 
@@ -305,6 +311,12 @@ class BarFeed:
 
 async def _next(trades: TradeSubscription) -> TradeBatch | Gap | Roll:
     return await anext(trades)
+
+
+def _as_it_stands(batch: TradeBatch) -> TradeBatch:
+    """Trades of a snapshot, each once as it is now: one that was corrected still says so, and is a trade like any other; a cancelled one is none."""
+    left = batch[batch.action != Action.CANCEL]
+    return left.replace(action=np.zeros_like(left.action))
 
 
 def _acquaint(live: Intake, fetched: Intake) -> None:

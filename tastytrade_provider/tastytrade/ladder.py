@@ -178,6 +178,9 @@ def _letter(seen: Observation) -> str:
     )
 
 
+_NEW, _VALID = int(Action.NEW), int(TradeFlag.VALID_TICK)  # plain numbers: arithmetic with the enums doubles the cost of a batch
+
+
 class TickQuality:
     """How many prints of each minute have validTick=false, and whether that is too many.
 
@@ -197,9 +200,10 @@ class TickQuality:
     def add(self, batch: TradeBatch, now_ns: int) -> None:
         """Count a batch as decoded, before anything is filtered. Corrections and cancels are no prints."""
         self.advance(now_ns)
-        new = batch.action == Action.NEW
-        self._running[0] += int(new.sum())
-        self._running[1] += int((new & (batch.flags & TradeFlag.VALID_TICK == 0)).sum())
+        columns = batch.columns
+        new = columns["action"] == _NEW
+        self._running[0] += int(np.count_nonzero(new))
+        self._running[1] += int(np.count_nonzero(new & (columns["flags"] & _VALID == 0)))
 
     def advance(self, now_ns: int) -> bool:
         """Judge the minutes that ended before `now_ns`. Returns whether `degraded` changed."""

@@ -49,11 +49,13 @@ class Collector:
     """Counts what comes of one contract. Feed it with `take`, as a provider's `observe`; ask it for `observation`.
 
     last_time_ns  exchange time of the newest live trade, None before the first
+    unreadable    messages, other than of live trades, that could not be taken apart into rows, so that no event type is to blame
     """
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         self.last_time_ns: int | None = None
+        self.unreadable = 0
         self._tallies = {name: _Tally() for name in EVENT_TYPES}
         self._trades, self._past, self._board = TradeDecoder(), TradeDecoder(), MarketDecoder()
         for decoder in (self._trades, self._past, self._board):
@@ -73,7 +75,8 @@ class Collector:
             try:
                 events = decode(FeedData(0, raw), fields_of)
             except (ProtocolViolation, RecursionError):
-                continue  # the provider meets it too, and says so in its status
+                self.unreadable += 1
+                continue
             for event_type, rows in events:
                 if event_type == CANDLE:
                     self._candles += rows
@@ -149,12 +152,14 @@ def _whole_minutes(trades: Sequence[TradeBatch], changed: set[int]) -> dict[int,
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a probe found: what came, the comparison of candles with trades, what to make of it, and what the provider noted meanwhile."""
+    """What a probe found: what came, the comparison of candles with trades, what to make of it, what the provider noted meanwhile, and the latest
+    rows that it could not read, raw, with the reason."""
 
     observation: Observation
     sign: SignCheck
     decision: Decision
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    rejects: tuple[str, ...] = ()
 
 
 async def probe(provider: TastyTradeProvider, symbol: str, seconds: float, *, invalid_ticks: Filter = "exclude") -> Report:
@@ -181,7 +186,10 @@ async def probe(provider: TastyTradeProvider, symbol: str, seconds: float, *, in
         )
         status = provider.status()
     seen = collector.observation(watched_s, now_ns=time.time_ns(), token_level=status.token_level, invalid_ticks=invalid_ticks)
-    return Report(seen, collector.sign(), decide(seen), (*status.notes, *(note for note in said if note)))
+    notes = [*status.notes, *(note for note in said if note)]
+    if collector.unreadable:
+        notes.append(f"{collector.unreadable} messages could not be taken apart into rows")
+    return Report(seen, collector.sign(), decide(seen), tuple(notes), status.rejects)
 
 
 def _ignored(item: object) -> None:

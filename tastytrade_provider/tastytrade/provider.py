@@ -30,6 +30,7 @@ from ..errors import (
 from ..journal import Journal
 from ..model import Bar, Contract, Gap, Quote, Roll, Summary, TradeBatch
 from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription, Time
+from ..sessions import session_at
 from ..settings import Settings, TastytradeSettings
 from .auth import Account, QuoteToken
 from .bar_feed import BarFeed, Join, check, start_of
@@ -161,7 +162,10 @@ class TastyTradeProvider(DataProvider):
 
     async def resolve(self, symbol: str) -> Contract:
         """The contract a symbol names: ES (front month), ESZ6, /ESZ6, ESZ26, /ESZ26:XCME, or a cryptocurrency's symbol."""
-        return await self._account.resolve(symbol)
+        contract = await self._account.resolve(symbol)
+        # its calendar takes up to a second to load: now, in a thread, and not when the first trade of a live feed wants its session
+        await asyncio.to_thread(session_at, contract.calendar, time.time_ns())
+        return contract
 
     async def contracts(self, root: str) -> list[Contract]:
         """The listed months of a product, nearest expiry first."""

@@ -69,7 +69,7 @@ class Told:
 @cache
 def a_market(seed: int = 20261122) -> Told:
     """ES for some minutes. Prints without a side are left out: those that infer one and those that do not must agree here."""
-    market = Market(seed=seed, start_ns=START_NS, roots=("ES",), prints_per_s=3.0)
+    market = Market(seed=seed, start_ns=START_NS, roots=("ES",), prints_per_s=1.0)
     events = itertools.takewhile(lambda event: event.at_ns < START_NS + MINUTES * MINUTE_NS, market)
     kept = tuple(event for event in events if isinstance(event, Print) and event.side is not AggressorSide.UNKNOWN)
     return Told(market.contracts, START_NS, kept)
@@ -87,11 +87,12 @@ async def connected(source: Any, now_ns: int, *, cap: int = 100_000, start_on: s
             yield provider
 
 
-async def collected(subscription: Subscription[Any], provider: TastyTradeProvider, n: int) -> list[Any]:
-    """The items of a subscription, once there are n of them, with what comes until the provider hangs up."""
+async def collected(subscription: Subscription[Any], provider: TastyTradeProvider, is_enough: int | Callable[[list[Any]], bool]) -> list[Any]:
+    """The items of a subscription, once there are so many of them or such, with what comes until the provider hangs up."""
     items: list[Any] = []
     subscription.on(items.append)
-    await until(lambda: len(items) >= n or subscription.has_ended, f"{n} items did not come")
+    is_there = is_enough if callable(is_enough) else lambda items: len(items) >= is_enough
+    await until(lambda: is_there(items) or subscription.has_ended, f"{is_enough} items did not come")
     await provider.disconnect()
     return items
 
@@ -123,29 +124,32 @@ BOTH = ("open", "high", "low", "close", "volume", "buy_volume", "sell_volume", "
 WHOLE = (*BOTH, "min_delta", "max_delta", "delta_source")
 
 
-@pytest.mark.parametrize("backfill", [None, dt.datetime.fromtimestamp(SESSION_OPEN_NS / S, dt.UTC)], ids=["from the running bar", "from the open"])
+async def since_open_and_since_now(source: Told, now_ns: int, opened: dt.datetime, *, is_late: bool) -> tuple[list[Any], list[Any]]:
+    """What two subscribers get who come at once: one who wants the session's bars, and one who does not."""
+    async with connected(source, now_ns, start_on="Quote" if is_late else "TimeAndSale") as provider:
+        since_open, since_now = (provider.subscribe_bars(source.contracts[0], backfill=backfill) for backfill in (opened, None))
+        if is_late:
+            await asyncio.gather(since_open.ready(), since_now.ready())
+            provider.subscribe_quotes(source.contracts[0])
+        rest: list[Any] = []
+        since_now.on(rest.append)
+        return await collected(since_open, provider, lambda items: len(items) >= 4 and len(rest) >= 2), rest
+
+
 @pytest.mark.parametrize("has_trades", [True, False], ids=["trades", "candles"])
-async def test_whichever_second_of_a_minute_one_subscribes_in_every_bar_comes_once_and_whole(
-    has_trades: bool, backfill: dt.datetime | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = a_market()
+async def test_whichever_second_of_a_minute_one_subscribes_in_every_bar_comes_once_and_whole(has_trades: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, opened = a_market(), dt.datetime.fromtimestamp(SESSION_OPEN_NS / S, dt.UTC)
     if not has_trades:
         monkeypatch.setattr(History, "refill", no_trades)
-    expected = [row for row in source.bars() if backfill or row["start_ns"] >= SEAM_NS]
     for second in range(60):
-        is_late = second % 2 == 1  # the live trades come once the history is there; otherwise both at once
-        async with connected(source, SEAM_NS + second * S, start_on="Quote" if is_late else "TimeAndSale") as provider:
-            subscription = provider.subscribe_bars(source.contracts[0], backfill=backfill)
-            if is_late:
-                await subscription.ready()
-                provider.subscribe_quotes(source.contracts[0])
-            items = await collected(subscription, provider, len(expected))
-        assert_bars(items, expected, WHOLE if has_trades else BOTH)
-        candles = sum(bar.delta_source == "candle" for bar in items)
-        before = 2 if backfill and not has_trades else 0  # the minutes before, of which the nearest is asked for twice only in the first 2 s
-        near = second >= 58  # the running minute ends so soon that the next one may have begun at the exchange
-        assert candles == (0 if has_trades else before + 1 + near)
-    assert len(expected) == (4 if backfill else 2)
+        # now and then the live trades come once the history is there; otherwise both at once
+        whole, rest = await since_open_and_since_now(source, SEAM_NS + second * S, opened, is_late=second % 2 == 1)
+        expected = source.bars()
+        assert_bars(whole, expected, WHOLE if has_trades else BOTH)
+        assert_bars(rest, expected[2:], WHOLE if has_trades else BOTH)
+        # the running minute, and the next one where the exchange may have begun it already
+        from_candles = 0 if has_trades else 1 + (second >= 58)
+        assert [bar.delta_source for bar in rest] == ["candle"] * from_candles + ["time_and_sale"] * (2 - from_candles)
 
 
 async def test_cvd_over_bars_from_the_session_s_open_is_that_of_all_trades() -> None:
@@ -229,7 +233,7 @@ async def test_a_correction_of_a_trade_from_before_the_subscription_hands_its_ba
         subscription = provider.subscribe_bars(source.contracts[0], backfill=dt.timedelta(minutes=5))
         await subscription.ready()
         provider.subscribe_quotes(source.contracts[0])  # the live trades come now, when the history is there
-        items = await collected(subscription, provider, 5)
+        items = await collected(subscription, provider, lambda items: any(item.start_ns == START_NS + 3 * MINUTE_NS for item in items))
     first = [bar for bar in items if bar.start_ns == START_NS]
     asked = market.bars()[0]["volume"]
     last = {bar.start_ns: (bar.revision, bar.volume) for bar in items}
@@ -237,6 +241,19 @@ async def test_a_correction_of_a_trade_from_before_the_subscription_hands_its_ba
         assert [(bar.revision, bar.volume) for bar in first] == [(0, asked), (1, asked + 5), (2, asked - wrong.size)]
     assert last.pop(START_NS) == (len(first) - 1, asked - wrong.size)
     assert list(last.values()) == [(0, row["volume"]) for row in market.bars()[1:]]
+
+
+async def test_what_was_corrected_or_cancelled_before_the_subscription_counts_as_it_stands() -> None:
+    market = a_market()
+    prints = [event for event in market.events if isinstance(event, Print)]
+    larger = prints[5]._replace(at_ns=START_NS + 90 * S, size=prints[5].size + 5, action=Action.CORRECTION)
+    withdrawn = prints[6]._replace(at_ns=START_NS + 91 * S, action=Action.CANCEL)
+    source = replace(market, events=tuple(sorted((*prints, larger, withdrawn), key=lambda event: event.at_ns)))
+    async with connected(source, SEAM_NS + 30 * S) as provider:
+        items = await collected(provider.subscribe_bars(source.contracts[0], backfill=dt.timedelta(minutes=5)), provider, 4)
+    first, *others = market.bars()
+    assert (items[0].volume, items[0].trades) == (first["volume"] + 5 - prints[6].size, first["trades"] - 1)
+    assert_bars(items[1:], others, WHOLE)
 
 
 async def test_history_is_fetched_again_where_a_correction_came_while_its_trade_was_not_known() -> None:
@@ -379,6 +396,32 @@ def test_regular_hours_hand_over_only_bars_that_lie_within_them() -> None:
     assert join.begin(trades(-100)) == []
     items = join.take(trades(-61, -10, 1, 61, 6 * 3600 + 1800 - 5, 6 * 3600 + 1800 + 5, 6 * 3600 + 1900))
     assert starts(items) == [0, 60, 6 * 3600 + 1740]
+
+
+async def test_a_backfill_out_of_regular_hours_has_no_bars_and_is_no_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(History, "refill", no_trades)
+    market = a_market()
+    early = START_NS - 45 * MINUTE_NS  # 08:15 Chicago: regular hours begin at 08:30
+    source = replace(market, start_ns=early, events=tuple(
+        event._replace(at_ns=event.at_ns - 45 * MINUTE_NS, time_ns=event.at_ns - 45 * MINUTE_NS, index=event.index - (45 * 60 << 32))
+        for event in market.events if isinstance(event, Print)) + market.events)  # fmt: skip
+    async with connected(source, SEAM_NS + 30 * S) as provider:
+        items = await collected(provider.subscribe_bars(source.contracts[0], backfill=dt.timedelta(hours=1), hours="rth"), provider, 4)
+    assert_bars(items, market.bars(), BOTH)
+
+
+@pytest.mark.parametrize("backfill_s", [0, 20, 30, 89])
+def test_a_backfill_begins_with_the_first_bar_that_starts_in_it_and_has_the_running_one_in_any_case(backfill_s: int) -> None:
+    join = a_join(start_ns=OPEN + (30 - backfill_s) * S)
+    assert starts(join.begin(trades(-30, 10, 61))) == [0]
+    join = a_join(start_ns=OPEN + (30 - backfill_s) * S)
+    join.begin_without()
+    assert join.past is None
+
+
+def test_a_trade_that_the_history_has_and_the_live_stream_has_not_counts() -> None:
+    [bar] = a_join().begin(trades(1, 40, 61))
+    assert (bar.start_ns, bar.volume) == (OPEN, 2)
 
 
 def test_a_week_that_began_before_this_session_is_a_candle_s() -> None:

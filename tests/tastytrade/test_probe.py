@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,17 @@ from tastytrade_provider.dxlink.messages import feed_data
 from tastytrade_provider.dxlink.rows import encode_compact, index_of
 from tastytrade_provider.emulator import Emulator, Market, Oddities
 from tastytrade_provider.emulator.wire import Wire
+from tastytrade_provider.errors import CapacityExceeded
+from tastytrade_provider.model import Contract
+from tastytrade_provider.provider import Subscription
 from tastytrade_provider.tastytrade import candles, mapping, quotes
+from tastytrade_provider.tastytrade import probe as shell
 from tastytrade_provider.tastytrade.candles import SignCheck
 from tastytrade_provider.tastytrade.ladder import Observation, Seen, decide
 from tastytrade_provider.tastytrade.probe import Collector, Report, probe
 from tastytrade_provider.tastytrade.provider import TastyTradeProvider
 from tests.checks.builders import ES, opening
-from tests.checks.sources import Excerpt
+from tests.checks.sources import LIMIT_S, Excerpt, until
 from tests.test_providers import login
 
 MINUTE_MS, OPENED_MS = 60_000, opening() // 1_000_000
@@ -92,6 +97,13 @@ def test_a_market_is_open_by_its_calendar() -> None:
     collector = Collector(ES)
     assert collector.observation(1.0, now_ns=opening(), token_level=None).is_open
     assert not collector.observation(1.0, now_ns=opening("friday") + 86_400 * 10**9, token_level=None).is_open
+
+
+def test_a_message_without_rows_is_counted_though_no_event_type_can_be_blamed() -> None:
+    collector = Collector(ES)
+    for data in (b'["Quote"]', b'["Quote",[1,2]]', b"7"):
+        collector.take("TICKER", [feed_data(1, data).raw], [opening()], COLUMNS.__getitem__)
+    assert collector.unreadable == 3
 
 
 # --- the sign of candles
@@ -166,9 +178,20 @@ async def probed(source: Excerpt, **settings: Any) -> Report:
         return await probe(provider, "ES", 1.0)
 
 
-async def test_a_probe_sees_every_print_and_finds_the_sign_of_candles() -> None:
+async def test_a_probe_sees_every_print_and_finds_the_sign_of_candles(monkeypatch: pytest.MonkeyPatch) -> None:
     source = some_minutes(Oddities(invalid_tick=0.2))
-    report, prints = await probed(source), source.prints()
+    prints, collectors = source.prints(), list[Collector]()
+
+    def made(contract: Contract) -> Collector:
+        collectors.append(Collector(contract))
+        return collectors[0]
+
+    async def to_the_end(subscriptions: object, seconds: float) -> None:
+        await until(lambda: collectors[0].last_time_ns == prints[-1].time_ns, "the last print did not come")
+
+    monkeypatch.setattr(shell, "Collector", made)
+    monkeypatch.setattr(shell, "_watch", to_the_end)
+    report = await probed(source)
     found, trades = report.observation, report.observation.seen("TimeAndSale")
     assert (prints[-1].time_ns - prints[0].time_ns) // (MINUTE_MS * 10**6) > 3
     assert trades.rows == len(prints)
@@ -179,6 +202,14 @@ async def test_a_probe_sees_every_print_and_finds_the_sign_of_candles() -> None:
     assert (report.sign.agreeing > 1, report.sign.unexplained, report.notes) == (True, 0, ())
     assert (report.decision.delta_source, report.decision.exit_code) == ("time_and_sale", 0)
     assert "tastytrade.invalid_ticks: include" in report.decision.text
+
+
+async def test_a_subscription_that_ends_with_an_error_ends_the_watch_with_it() -> None:
+    going_on: Subscription[Any] = Subscription(ES)
+    refused: Subscription[Any] = Subscription(ES)
+    refused.end(CapacityExceeded("your subscription size is too big"))
+    with pytest.raises(CapacityExceeded, match="too big"):
+        await shell._watch([going_on, refused], LIMIT_S)
 
 
 async def test_where_no_time_and_sale_comes_a_lesser_source_is_named_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,8 +266,15 @@ def test_a_report_says_in_plain_words_what_comes_how_fast_and_what_to_do() -> No
 def test_delayed_data_is_told_at_the_top_and_silence_with_the_letter_to_write() -> None:
     text = "\n".join(lines(a_report(level="demo")))
     assert text.splitlines()[0] == "/ESZ6 watched for 20 s, market open, token level demo (DELAYED DATA)"
-    assert "No delta: no TimeAndSale came in 20 s" in text
+    assert "\nNo delta: no TimeAndSale came in 20 s" in text
+    assert "\n- The token is of level 'demo'" in text
     assert "write to TastyTrade's API support" in " ".join(text.split())
+
+
+def test_rows_that_could_not_be_read_are_shown_raw_since_they_are_what_is_to_be_reported() -> None:
+    report = replace(a_report(TimeAndSale=Seen(rejected=5)), rejects=tuple(f"no price: row {n}" for n in range(5)))
+    assert list(lines(report))[-4:] == ["Rows that could not be read:", *(f"- no price: row {n}" for n in (2, 3, 4))]
+    assert facts(report)["rejects"] == list(report.rejects)
 
 
 def test_the_report_for_a_program_gives_shares_and_none_where_nothing_came() -> None:
