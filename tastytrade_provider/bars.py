@@ -236,7 +236,7 @@ class BarBuilder:
 
     def _close_by_clock(self, old: dict[tuple[int, int], _Closed]) -> list[Bar]:
         state = self._forming.state
-        if not state[k.OPEN_BAR] or self._due(state) > self._clock_ns:
+        if not state[k.OPEN_BAR] or self._grid is None or self._grid.due(state) > self._clock_ns:
             return []
         self._closed_until = int(state[k.END])
         row, cells = self._forming.close()
@@ -308,12 +308,6 @@ class BarBuilder:
     def _reissue(self, held: _Closed, complete: bool) -> Bar:
         held.complete, held.revision = complete, held.revision + 1
         return self._bar(held.row, held.revision)
-
-    def _due(self, row: Array) -> int:
-        """When the clock closes a bar: at its end, or where trading ends. Stragglers that still belong to it make it a revision."""
-        assert self._grid is not None
-        close_ns = self._grid.close_of(int(row[k.SESSION]))
-        return int(row[k.END] if self.timeframe.is_intraday or close_ns <= row[k.START] else close_ns)
 
     def _end(self, row: Array) -> int:
         assert self._grid is not None

@@ -68,6 +68,7 @@ class DemoProvider(TastyTradeProvider):
         self.source = source
         self._make = partial(Emulator, source, speed=speed, withhold_sides=infer_sides, truth_path=truth_path, start_on=("TimeAndSale",))
         self.emulator = self._make()
+        self._wall_ns = lambda: self.emulator.market_ns
         self._ending: asyncio.Task[None] | None = None
         self._was_played = self._is_at_end = False
 

@@ -188,6 +188,11 @@ class SeenIndices:
         """The highest index met, -1 before the first."""
         return int(self._held[self._n - 1]) if self._n else -1
 
+    @property
+    def held(self) -> Int64:
+        """All of them, ascending."""
+        return self._held[: self._n]
+
     def contains(self, index: Int64) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """For each index, whether it was met before."""
         held = self._held[: self._n]

@@ -17,7 +17,7 @@ import numpy as np
 from ..bars import BarBuilder
 from ..errors import FeedError, UnsupportedTimeframe, UsageError
 from ..grid import Grid
-from ..model import Action, Bar, Contract, Gap, Roll, Timeframe, TradeBatch
+from ..model import Bar, Contract, Gap, Roll, Timeframe, TradeBatch
 from ..provider import Subscription, time_ns
 from ..sessions import session_at, sessions_between
 from . import candles
@@ -256,8 +256,8 @@ class BarFeed:
             if cut_ns is not None:
                 return None, False
             intake = self._make_intake()
-            taken = intake.take(_as_it_stands(batch))
-            _acquaint(self._line.intake, intake)
+            taken = intake.take_snapshot(batch)
+            self._line.intake.acquaint(intake)
             if counts.orphans == orphans:
                 break  # else a correction came while we did not know its trade: once more, now that we do
         return taken, True
@@ -311,16 +311,3 @@ class BarFeed:
 
 async def _next(trades: TradeSubscription) -> TradeBatch | Gap | Roll:
     return await anext(trades)
-
-
-def _as_it_stands(batch: TradeBatch) -> TradeBatch:
-    """Trades of a snapshot, each once as it is now: one that was corrected still says so, and is a trade like any other; a cancelled one is none."""
-    left = batch[batch.action != Action.CANCEL]
-    return left.replace(action=np.zeros_like(left.action))
-
-
-def _acquaint(live: Intake, fetched: Intake) -> None:
-    """Let the intake of live trades know those that were fetched, so that their corrections are no orphans to it."""
-    for known, more in ((live._handed, fetched._handed), (live._excluded, fetched._excluded)):
-        index = more._held[: more._n]
-        known.add(index[~(live._handed.contains(index) | live._excluded.contains(index))])

@@ -71,8 +71,7 @@ class History:
         batch, cut_ns, _ = await self.refill(contract, start_ns)
         if cut_ns is not None:
             raise NoData(f"TastyTrade's trades of {contract.symbol} go back to {_text(cut_ns)} only; ask from there, or for bars")
-        taken = self._make_intake().take(batch) if len(batch) else None
-        batch = batch if taken is None else taken
+        batch = self._make_intake().take_snapshot(batch) or batch[:0]
         return batch[(batch.time_ns >= start_ns) & (batch.time_ns < end_ns)]
 
     async def refill(self, contract: Contract, start_ns: int) -> Refill:
@@ -92,8 +91,7 @@ class History:
             raise UnsupportedTimeframe(
                 f"timeframe '{timeframe}' from {_text(start_ns)} needs every trade since the session's open, and TastyTrade's go back to {_text(cut_ns)} only"
             )
-        taken = self._make_intake().take(batch) if len(batch) else None
-        found = build_bars(batch if taken is None else taken, timeframe, contract)
+        found = build_bars(self._make_intake().take_snapshot(batch) or batch[:0], timeframe, contract)
         starts = found.index.to_numpy("M8[ns]").astype(np.int64)
         return found.loc[(starts >= start_ns) & (starts < end_ns)]
 

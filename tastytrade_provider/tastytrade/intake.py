@@ -83,6 +83,22 @@ class Intake:
             self.counts.off_step += int((batch.flags & TradeFlag.OFF_STEP > 0).sum())
         return self.sides.classify(batch)
 
+    def take_snapshot(self, batch: TradeBatch) -> TradeBatch | None:
+        """The same for trades of a snapshot, which come once each as they stand now and not as what once happened to them.
+
+        A corrected one that was never met is a trade like any other, a cancelled one that was never met is none.
+        """
+        met = self._handed.contains(batch.index) | self._excluded.contains(batch.index)
+        gone = ~met & (batch.action == Action.CANCEL)
+        as_new = ~met & (batch.action == Action.CORRECTION)
+        return self.take(batch.replace(action=np.where(as_new, np.int8(Action.NEW), batch.action))[~gone])
+
+    def acquaint(self, other: Intake) -> None:
+        """Know what another intake has met, so that corrections of it are no orphans here."""
+        for known, more in ((self._handed, other._handed), (self._excluded, other._excluded)):
+            index = more.held
+            known.add(index[~(self._handed.contains(index) | self._excluded.contains(index))])
+
     def _all_wanted(self, some: int, every: int) -> bool:
         """Whether no trade of a batch is filtered, by the flags that any and that all of them have."""
         return not any((every if value == 0 else some) & mask == value for mask, value in self._unwanted.values())

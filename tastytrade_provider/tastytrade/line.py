@@ -95,7 +95,7 @@ class Line:
         if begun_ns > start_ns:
             items.append(Gap(self.contract, start_ns, begun_ns + 1, "connection lost"))
         end_ns = max([begun_ns, *(int(part.time_ns.min()) for part in held[:1])]) + 1
-        fetched = self.intake.take(batch) if len(batch) else None
+        fetched = self.intake.take_snapshot(batch)
         if fetched is not None:
             items.append(fetched)
             end_ns = max(end_ns, int(fetched.time_ns.max()) + 1)

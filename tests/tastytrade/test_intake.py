@@ -170,3 +170,27 @@ def test_what_is_handed_on_adds_up_to_the_latest_version_of_every_trade_that_cou
             ledger.add(taken)
     assert dict(zip(ledger.index.tolist(), ledger.lots.tolist(), strict=True)) == expected
     assert (ledger.stats.orphans, ledger.stats.duplicates) == (0, 0)
+
+
+def test_a_snapshot_tells_trades_as_they_stand_so_an_unknown_corrected_one_is_a_trade_and_an_unknown_cancelled_one_is_none() -> None:
+    intake = Intake()
+    taken = intake.take_snapshot(trades(1, 2, 3, action=[NEW, CORRECTION, CANCEL]))
+    assert taken is not None
+    assert list(zip(taken.index.tolist(), taken.action.tolist(), strict=True)) == [(1, NEW), (2, NEW)]
+    assert (intake.counts.trades, intake.counts.orphans) == (2, 0)
+
+
+def test_a_snapshot_corrects_and_cancels_trades_that_were_handed_on_before() -> None:
+    intake = Intake()
+    handed(intake, trades(1, 2, 3))
+    taken = intake.take_snapshot(trades(1, 2, 3, 4, action=[NEW, CORRECTION, CANCEL, NEW]))
+    assert taken is not None
+    assert list(zip(taken.index.tolist(), taken.action.tolist(), strict=True)) == [(2, CORRECTION), (3, CANCEL), (4, NEW)]
+
+
+def test_an_intake_that_is_acquainted_with_another_knows_its_trades() -> None:
+    live, fetched = Intake(), Intake()
+    handed(fetched, trades(1, 2))
+    live.acquaint(fetched)
+    assert handed(live, trades(2, action=CORRECTION)) == [(2, CORRECTION)]
+    assert live.counts.orphans == 0
