@@ -321,7 +321,7 @@ class TastyTradeProvider(DataProvider):
             self._enter("reconnecting")
             self._notes.append(f"connection lost: {reason}")
             self._break_off()
-            await self._stop_refills()  # what they held is handed over before the next outage begins
+            await self._stop_refills()
             self._board.broke()
             for line in self._lines.values():
                 line.broke()
@@ -387,7 +387,10 @@ class TastyTradeProvider(DataProvider):
         return is_full
 
     async def _refill(self, line: Line) -> None:
-        """Fetch what an outage cost. The live trades wait behind it, at most `_REFILL_S`; in vain, the gap is told."""
+        """Fetch what an outage cost. The live trades wait behind it, at most `_REFILL_S`; in vain, the gap is told.
+
+        Should the connection be lost again meanwhile, they go on waiting: the next refill begins where this one did.
+        """
         start_ns = line.refill_from_ns
         assert start_ns is not None  # it is held
         try:
@@ -395,13 +398,12 @@ class TastyTradeProvider(DataProvider):
             items = line.refill(found.batch, found.cut_ns, time.time_ns())
             if self.journal is not None and found.raw is not None:
                 self.journal.append([found.raw], [time.time_ns()], {TIME_AND_SALE: FIELDS})
+        except ConnectionLost:
+            return
         except (MarketDataError, TimeoutError) as error:
             self._notes.append(f"trades of {line.contract.symbol} could not be fetched after the reconnect: {error or 'no answer in time'}")
             gap = None if (items := line.release()) else line.silent(time.time_ns())
             items += [gap] if gap is not None else []
-        except BaseException:
-            self._hand_over(line, line.release())
-            raise
         if self._hand_over(line, items) and self._stream is not None:
             self._stream.pause()
 
@@ -558,6 +560,7 @@ class TastyTradeProvider(DataProvider):
 
     def _end_all(self, error: MarketDataError | None) -> None:
         for line in self._lines.values():
+            self._hand_over(line, line.release())  # what still waited for a refill
             line.end(error)
         for listener in self._board.listeners():
             listener.end(error)

@@ -1,0 +1,58 @@
+"""A market with seeded random faults, through real sockets: with the feed's history to draw on, nothing is lost, doubled or left uncorrected."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tastytrade_provider.bars import BarBuilder
+from tastytrade_provider.emulator import Emulator, Wire
+from tastytrade_provider.emulator.truth import read
+from tastytrade_provider.model import Gap, TradeBatch
+from tastytrade_provider.tastytrade import provider as shell
+from tests.checks.sources import LIMIT_S, excerpt, until
+from tests.tastytrade.test_provider import a_provider
+
+SIDES = {"BUY": 1, "SELL": -1, "UNDEFINED": 0}
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_strikes_the_ledger_ends_as_the_ground_truth(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shell, "backoff_s", lambda attempt, chance: 0.0)
+    source = excerpt(events=3000, seed=seed, roots=("ES",), is_endless=True)
+    [es] = source.contracts
+    builder, gaps = BarBuilder(es, "1s"), list[Gap]()
+
+    def take(item: Any) -> None:
+        if isinstance(item, TradeBatch):
+            builder.add(item)
+        elif isinstance(item, Gap):
+            gaps.append(item)
+            builder.add_gap(item)
+
+    wire, faults = Wire(history_cap={"TimeAndSale": 100_000}), [f"random={seed}@300rows"]
+    async with Emulator(source, speed=60, truth_path=tmp_path / "truth", faults=faults, wire=wire) as emulator, a_provider(emulator) as provider:
+        subscription = provider.subscribe_trades(es).on(take)
+        await asyncio.wait_for(emulator.wait_finished(), LIMIT_S)
+        last_ns = source.prints(es)[-1].time_ns
+        line = provider._lines[es.streamer_symbol]
+        await until(lambda: line.intake.last_time_ns == last_ns and provider.is_connected and not line.is_held, "the last trades did not come")
+        records = list(read(emulator.truth))
+    assert subscription.error is None
+    stands: dict[int, Any] = {}
+    for record in records:
+        if record["type"] == "CANCEL":
+            stands.pop(record["index"], None)
+        elif record["valid_tick"] and not record["spread_leg"]:
+            stands[record["index"]] = record
+    ledger = builder.ledger
+    first_ns = int(ledger.time_ns[0])
+    expected = {index: record for index, record in stands.items() if record["time_ns"] >= first_ns}  # the client came when the market was under way
+    assert sorted(ledger.index.tolist()) == sorted(expected)
+    assert all(gap.filled for gap in gaps)
+    assert int(ledger.lots.sum()) == sum(record["size"] for record in expected.values())
+    inferred = ledger.side_source != 0  # the exchange gave no flag: what the rules found is not the ground truth's to judge
+    assert int((ledger.lots * ledger.side)[~inferred].sum()) == sum(record["size"] * SIDES[record["side"]] for record in expected.values())
