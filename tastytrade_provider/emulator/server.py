@@ -113,7 +113,7 @@ class Emulator:
 
     @property
     def truth(self) -> Path:
-        """Path of the ground truth; complete after `wait_finished` or `stop`, otherwise up to a second behind."""
+        """Path of the ground truth; complete after `wait_finished`, `publish` or `stop`, otherwise up to a second behind."""
         if self._truth_path is None:
             raise UsageError("the emulator has not been started")
         return self._truth_path
@@ -243,6 +243,7 @@ class Emulator:
         if self._truth is None:
             raise UsageError("the emulator has not been started")
         self._publish(self._truth, events)
+        self._truth.flush()
         for visitor in list(self._visitors):
             self._flush(visitor, None)
 
