@@ -14,13 +14,12 @@ from pydantic import SecretStr
 
 from .emulator import CLIENT_SECRET, REFRESH_TOKEN, Emulator, load_tape
 from .emulator.source import Source
-from .errors import ConnectionLost
+from .errors import ConnectionLost, MarketDataError
 from .journal import Journal
 from .sessions import is_open, session_at
 from .settings import Settings, TastytradeSettings
 from .tastytrade.auth import Account
 from .tastytrade.provider import TastyTradeProvider
-from .tastytrade.stream import Stream
 
 _CALENDAR = "CME Globex Equity"
 _MINUTE_NS = 60_000_000_000
@@ -65,6 +64,7 @@ class DemoProvider(TastyTradeProvider):
 
     def __init__(self, source: Source, *, speed: float | Literal["max"] = 1.0, infer_sides: bool = False, truth_path: Path | str = os.devnull) -> None:
         super().__init__(TastytradeSettings(), wait=not source.is_endless)
+        self._keeper.is_for_once = not source.is_endless
         self.source = source
         self._make = partial(Emulator, source, speed=speed, withhold_sides=infer_sides, truth_path=truth_path, start_on=("TimeAndSale",))
         self.emulator = self._make()
@@ -74,7 +74,7 @@ class DemoProvider(TastyTradeProvider):
 
     async def connect(self) -> None:
         """Open the exchange, log in, open the stream. After a `disconnect` the exchange, and with it a tape, begins anew."""
-        if self._runner is not None:
+        if self._keeper.is_running:
             return
         if self._was_played:
             self.emulator = self._make()
@@ -109,10 +109,6 @@ class DemoProvider(TastyTradeProvider):
             for visitor in self.emulator.visitors:
                 visitor.close(1000, "end of tape")  # after its last trade, which still goes out
 
-    async def _run(self, stream: Stream) -> None:
-        if self.source.is_endless:
-            await super()._run(stream)
-        else:
-            reason = await stream.closed
-            self._enter("closed")
-            self._end_all(None if self._is_at_end else ConnectionLost(f"the tape broke off: {reason}"))
+    def _over(self, error: MarketDataError | None) -> None:
+        self._enter("closed")
+        self._end_all(None if self._is_at_end else ConnectionLost(f"the tape broke off: {error}"))

@@ -13,7 +13,7 @@ from tastytrade_provider.bars import BarBuilder
 from tastytrade_provider.emulator import Emulator, Wire
 from tastytrade_provider.emulator.truth import read
 from tastytrade_provider.model import Gap, TradeBatch
-from tastytrade_provider.tastytrade import provider as shell
+from tastytrade_provider.tastytrade import upkeep
 from tests.checks.sources import LIMIT_S, excerpt, until
 from tests.tastytrade.test_provider import a_provider
 
@@ -22,7 +22,7 @@ SIDES = {"BUY": 1, "SELL": -1, "UNDEFINED": 0}
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_whatever_strikes_the_ledger_ends_as_the_ground_truth(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shell, "backoff_s", lambda attempt, chance: 0.0)
+    monkeypatch.setattr(upkeep, "backoff_s", lambda attempt, chance: 0.0)
     source = excerpt(events=3000, seed=seed, roots=("ES",))
     [es] = source.contracts
     builder, gaps = BarBuilder(es, "1s"), list[Gap]()

@@ -66,6 +66,12 @@ class Board:
         groups: list[list[Any]] = [*self._quotes.values(), *self._summaries.values()]
         return [listener for held in groups for listener in held]
 
+    def served_by(self, items: Sequence[Item]) -> list[Subscription[Any]]:
+        """The listeners that need one of these items."""
+        asked = {(item.type, item.symbol) for item in items}
+        groups: list[tuple[dict[str, list[Any]], tuple[str, ...]]] = [(self._quotes, ("Quote",)), (self._summaries, SUMMARY_TYPES)]
+        return [one for table, types in groups for symbol, held in table.items() if any((kind, symbol) in asked for kind in types) for one in held]
+
     def take(self, raws: Sequence[bytes], received_ns: Sequence[int], fields_of: Callable[[str], Sequence[str]]) -> None:
         """Decode messages and hand over what they hold; the first after an outage comes behind a Gap."""
         for value in self.decoder.decode(raws, received_ns, fields_of):

@@ -1,70 +1,43 @@
-"""TastyTrade as a DataProvider: login, contracts, and every futures print with the exchange's own side, over our own DXLink client."""
+"""TastyTrade as a DataProvider: contracts, history, and every futures print with the exchange's own side, over our own DXLink client."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ..dxlink.connection import Connection
-from ..dxlink.events import Event, Ignored, Refused, TimedOut, Violation
-from ..dxlink.messages import ChannelClosed, ChannelOpened, Error
 from ..dxlink.messages import Subscription as Item
-from ..errors import (
-    AuthenticationFailed,
-    CapacityExceeded,
-    ConnectionLost,
-    FeedError,
-    MarketDataError,
-    NotEntitled,
-    RateLimited,
-    RequestTimeout,
-    SessionConflict,
-    UsageError,
-)
+from ..errors import CapacityExceeded, ConnectionLost, MarketDataError, RequestTimeout, UsageError
 from ..journal import Journal
 from ..model import Bar, Contract, Gap, Quote, Roll, Summary, TradeBatch
 from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription, Time
 from ..sessions import session_at
 from ..settings import Settings, TastytradeSettings
-from .auth import Account, QuoteToken
+from .auth import Account
 from .bar_feed import BarFeed, Join, check, start_of
 from .board import Board
-from .history import History
+from .dialogue import Columns
+from .history import History, Refill
 from .intake import Intake
+from .keeper import Keeper
 from .ladder import TickQuality
 from .line import Line, TradeSubscription
 from .mapping import FIELDS, TIME_AND_SALE, TradeDecoder
-from .quotes import FIELDS as BOARD_FIELDS
-from .requests import SnapshotRequest
 from .snapshot import Snapshot
-from .stream import Stream
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_HANDSHAKE_S = 10.0
 _GAP_AFTER_S = 2.0  # without a trade this long after a reconnect, the gap is told by the clock
-_REFUSALS = 5  # as many logins refused in a row are final: more would get the address blocked
 _REFILL_S = 10.0  # live trades wait this long for those an outage cost
-_SESSIONS_S = 120.0  # wait for another session of the same login to end
+_REFILL_AGAIN_S = 0.25
+_REORDERED_NS = 60 * 10**9  # a refill begins so long before the last trade known
 
-Observe = Callable[[str, Sequence[bytes], Sequence[int], Callable[[str], Sequence[str]]], None]
+Observe = Callable[[str, Sequence[bytes], Sequence[int], Columns], None]
 """(contract of the channel: STREAM, TICKER or HISTORY; messages; when each was received, UTC ns; columns of an event type)"""
-
-
-def backoff_s(attempt: int, chance: float) -> float:
-    """Seconds to wait before reconnecting for the n-th time (from 1): doubling from 0.5 s to a minute, times 0.5 to 1 by `chance` in [0, 1).
-
-    >>> [backoff_s(attempt, 0.0) for attempt in (1, 2, 3, 20)]
-    [0.25, 0.5, 1.0, 30.0]
-    """
-    return min(60.0, 0.5 * 2.0 ** min(attempt - 1, 10)) * (0.5 + chance / 2)
 
 
 def create(settings: Settings) -> TastyTradeProvider:
@@ -98,24 +71,17 @@ class TastyTradeProvider(DataProvider):
         self._quality: dict[str, TickQuality] = {}
         self._board = Board()
         self._history = History(self._ask, self._new_intake)
-        self._requests: dict[int, SnapshotRequest] = {}
         self._refills: set[asyncio.Task[None]] = set()
         self._feeds: set[asyncio.Task[None]] = set()
         self._wall_ns: Callable[[], int] = time.time_ns  # what history and bars take for now; a tape's clock stands elsewhere
-        self._stream: Stream | None = None
-        self._channel: int | None = None
-        self._board_channel: int | None = None
-        self._runner: asyncio.Task[None] | None = None
         self._state: State = "disconnected"
         self._since_ns = time.time_ns()
-        self._token: QuoteToken | None = None
-        self._opened: asyncio.Future[None] | None = None
-        self._reconnects = 0
         self._gaps: deque[Gap] = deque(maxlen=100)
         self._notes: deque[str] = deque(maxlen=20)
         self._failed: deque[str] = deque(maxlen=20)
         self._lag_ms: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._keeper = Keeper(_Ears(self), self._lost, self._back, self._over)
 
     # -- DataProvider
 
@@ -126,35 +92,32 @@ class TastyTradeProvider(DataProvider):
 
     async def connect(self) -> None:
         """Log in, fetch a quote token, open the stream. Raises AuthenticationFailed, ConnectionLost, RequestTimeout."""
-        if self._runner is not None:
+        if self._keeper.is_running:
             return
         self._enter("connecting")
         try:
             if self.journal is not None:
                 await self.journal.start()
             await self._account.connect()
-            stream = await self._open()
+            await self._keeper.start(self._account)
         except BaseException:
             self._enter("disconnected")
             await self._account.disconnect()
             if self.journal is not None:
                 await self.journal.stop()
             raise
-        self._runner = asyncio.create_task(self._run(stream), name="tastytrade stream")
+        self._enter("connected")
 
     async def disconnect(self) -> None:
         """Close the stream and end every subscription."""
         self._enter("closed")
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            runner.cancel()
-            with suppress(asyncio.CancelledError):
-                await runner
+        await self._keeper.stop()
         owned = (*self._refills, *self._feeds)
         for task in owned:
             task.cancel()
         await asyncio.gather(*owned, return_exceptions=True)
-        self._break_off()
+        if self._timer is not None:
+            self._timer.cancel()
         self._end_all(None)
         await self._account.disconnect()
         if self.journal is not None:
@@ -185,12 +148,11 @@ class TastyTradeProvider(DataProvider):
                 self.journal.watch(contract, self._rules)
             self._decoder.watch(contract)
         listener: TradeSubscription = Subscription(contract, wait=self._wait, on_cancel=self._cancelled, on_room=self._room, on_failure=self._note_failure)
-        is_first, protocol = line.join(listener, time.time_ns()), self._protocol
-        if protocol is not None and self._channel is not None:
+        is_first = line.join(listener, time.time_ns())
+        for dialogue in self._keeper.dialogues:
             if is_first:
-                protocol.subscribe(self._channel, [Item(TIME_AND_SALE, contract.streamer_symbol)])
-                self._flush()
-            if protocol.channels[self._channel].state.name == "OPENED":
+                dialogue.ask_trades([Item(TIME_AND_SALE, contract.streamer_symbol)])
+            if dialogue.grants("STREAM"):
                 listener.grant()
         return listener
 
@@ -265,7 +227,7 @@ class TastyTradeProvider(DataProvider):
         return ProviderStatus(
             state=self._state,
             since_ns=self._since_ns,
-            reconnects=self._reconnects,
+            reconnects=self._keeper.reconnects,
             lag_ms=self._lag_ms,
             trades=sum(c.trades for c in counts),
             rejected=self._decoder.rejected + self._board.decoder.rejected,
@@ -280,100 +242,53 @@ class TastyTradeProvider(DataProvider):
             gaps=tuple(self._gaps),
             rejects=(*self._decoder.rejects, *self._board.decoder.rejects),
             delta_source="time_and_sale",
-            token_level=self._token.level if self._token else None,
+            token_level=self._keeper.token.level if self._keeper.token else None,
             notes=(*self._notes, *self._quality_notes(), *self._journal_notes()),
             failed=tuple(self._failed),
         )
 
-    # -- the stream
+    # -- what the stream does
 
-    async def _open(self) -> Stream:
-        """A stream that is authorised, with everything subscribed again."""
-        self._token = await self._account.quote_token()
-        stream = Stream(self._on_data, self._on_event)
-        self._opened = asyncio.get_running_loop().create_future()
-        try:
-            await stream.open(self._token.url, self._token.token, _HANDSHAKE_S)
-            self._stream = stream
-            channel = self._channel = stream.protocol.open_channel("FEED", "STREAM")
-            stream.protocol.feed_setup(channel, 0, event_fields={TIME_AND_SALE: FIELDS})
-            wanted = [Item(TIME_AND_SALE, symbol) for symbol, line in self._lines.items() if line.listeners]
-            if wanted:
-                stream.protocol.subscribe(channel, wanted)
-            if self._board.wanted():
-                self._open_board(stream)
-            await asyncio.wait_for(_first(self._opened, stream.closed), _HANDSHAKE_S)
-            if stream.closed.done():
-                raise ConnectionLost(f"the stream closed during the handshake: {stream.closed.result()}")
-        except TimeoutError:
-            self._break_off()
-            raise RequestTimeout(f"the stream did not open within {_HANDSHAKE_S:g} s") from None
-        except BaseException:  # also one who gives up waiting leaves no socket behind
-            self._break_off()
-            raise
+    def _lost(self) -> None:
+        """From now on trades may be missing."""
+        self._enter("reconnecting")
+        for task in self._refills:
+            task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._board.broke()
+        for line in self._lines.values():
+            line.broke()
+            line.hold()  # before the stream is back: its first trade must not pass those it waits for
+
+    def _back(self) -> None:
+        """The stream stands again, with everything subscribed."""
         self._enter("connected")
-        return stream
+        for line in self._lines.values():
+            if line.is_held:
+                task = asyncio.create_task(self._refill(line), name=f"refill {line.contract.symbol}")
+                self._refills.add(task)
+                task.add_done_callback(self._refills.discard)
+        self._timer = asyncio.get_running_loop().call_later(_GAP_AFTER_S, self._tell_gaps)
 
-    async def _run(self, stream: Stream) -> None:
-        """Keep a stream open: wait for its end, then reconnect until it is back."""
-        while True:
-            reason = await stream.closed
-            self._enter("reconnecting")
-            self._notes.append(f"connection lost: {reason}")
-            self._break_off()
-            await self._stop_refills()
-            self._board.broke()
-            for line in self._lines.values():
-                line.broke()
-                line.hold()  # before the stream is back: its first trade must not pass those it waits for
-            attempt, wait_s = 0, 0.0
-            while True:
-                attempt += 1
-                await asyncio.sleep(max(backoff_s(attempt, random.random()), wait_s))
-                try:
-                    stream = await self._open()
-                    break
-                except MarketDataError as error:
-                    self._notes.append(f"reconnect {attempt} failed: {error}")
-                    if isinstance(error, AuthenticationFailed | NotEntitled) and attempt >= _REFUSALS:
-                        self._enter("disconnected")
-                        self._runner = None  # `connect` may try again
-                        self._end_all(error)
-                        return
-                    wait_s = _least_wait_s(error)
-            self._reconnects += 1
-            for line in self._lines.values():
-                if line.is_held:
-                    task = asyncio.create_task(self._refill(line), name=f"refill {line.contract.symbol}")
-                    self._refills.add(task)
-                    task.add_done_callback(self._refills.discard)
-            self._timer = asyncio.get_running_loop().call_later(_GAP_AFTER_S, self._tell_gaps)
+    def _over(self, error: MarketDataError | None) -> None:
+        """The stream will not come back."""
+        self._enter("disconnected")
+        self._end_all(error)
 
-    def _on_data(self, channel: int, raws: Sequence[bytes], received_ns: Sequence[int]) -> None:
-        stream = self._stream
-        if stream is None:
-            return
-        if self.observe is not None:
-            asked = stream.protocol.channels[channel]
-            self.observe(asked.contract or "", raws, received_ns, asked.fields)
-        if channel != self._channel:
-            if channel == self._board_channel:
-                self._board.take(raws, received_ns, stream.protocol.channels[channel].fields)
-            elif channel in self._requests:
-                self._requests[channel].take(raws)
-            return
-        is_full, fields, journal = False, stream.protocol.channels[channel].fields, self.journal
+    def _take_trades(self, raws: Sequence[bytes], received_ns: Sequence[int], columns: Columns) -> bool:
+        """Messages of trades. True where a listener is full, and the feed should wait."""
+        is_full, journal = False, self.journal
         if journal is not None:
-            journal.append(raws, received_ns, {TIME_AND_SALE: fields(TIME_AND_SALE)})
-        for batch in self._decoder.decode(raws, received_ns, fields):
+            journal.append(raws, received_ns, {TIME_AND_SALE: tuple(columns(TIME_AND_SALE))})
+        for batch in self._decoder.decode(raws, received_ns, columns):
             line = self._lines[batch.contract.streamer_symbol]
             self._quality[batch.contract.streamer_symbol].add(batch, received_ns[-1])
             items = line.take(batch)
             if items and isinstance(items[-1], TradeBatch):
                 self._lag_ms = (int(items[-1].received_ns[-1]) - int(items[-1].time_ns[-1])) / 1e6
             is_full |= self._hand_over(line, items, before_read=True)
-        if is_full:
-            stream.pause()
+        return is_full
 
     def _hand_over(self, line: Line, items: Sequence[TradeBatch | Gap], *, before_read: bool = False) -> bool:
         """To the listeners, and what the journal cannot know from the messages alone to the journal. True where a listener is full."""
@@ -394,7 +309,8 @@ class TastyTradeProvider(DataProvider):
         start_ns = line.refill_from_ns
         assert start_ns is not None  # it is held
         try:
-            found = await asyncio.wait_for(self._history.refill(line.contract, start_ns), _REFILL_S)
+            async with asyncio.timeout(_REFILL_S):
+                found = await self._missed(line, start_ns)
             items = line.refill(found.batch, found.cut_ns, time.time_ns())
             if self.journal is not None and found.raw is not None:
                 self.journal.append([found.raw], [time.time_ns()], {TIME_AND_SALE: FIELDS})
@@ -404,86 +320,40 @@ class TastyTradeProvider(DataProvider):
             self._notes.append(f"trades of {line.contract.symbol} could not be fetched after the reconnect: {error or 'no answer in time'}")
             gap = None if (items := line.release()) else line.silent(time.time_ns())
             items += [gap] if gap is not None else []
-        if self._hand_over(line, items) and self._stream is not None:
-            self._stream.pause()
+        if self._hand_over(line, items):
+            self._pause()
 
-    async def _stop_refills(self) -> None:
-        tasks = tuple(self._refills)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def _missed(self, line: Line, start_ns: int) -> Refill:
+        """What an outage cost, asked for until there is an answer. A little from before it too: the last messages may not have come in order."""
+        while True:
+            try:
+                return await self._history.refill(line.contract, start_ns - _REORDERED_NS)
+            except RequestTimeout:  # the server closed the channel: perhaps all of them, then `_lost` ends this
+                await asyncio.sleep(_REFILL_AGAIN_S)
 
     async def _ask(self, event_type: str, fields: Sequence[str], item: Item) -> Snapshot:
         """One snapshot over a HISTORY channel of its own."""
-        stream = self._stream
-        if stream is None or self._protocol is None or self._state == "closed":
+        dialogue = self._keeper.newest
+        if dialogue is None:
             raise ConnectionLost(f"provider '{self.name}' is not connected; connect() first")
-        request = SnapshotRequest(stream, event_type, fields, item)
-        self._requests[request.channel] = request
-        try:
-            return await request.result()
-        finally:
-            del self._requests[request.channel]
+        return await dialogue.history(event_type, fields, item)
 
-    def _on_event(self, event: Event) -> None:
-        opened = self._opened
-        if isinstance(event, ChannelOpened):
-            if event.channel == self._board_channel:
-                for waiting in self._board.listeners():
-                    waiting.grant()
-            if event.channel != self._channel:
-                return
-            for line in self._lines.values():
-                for listener in line.listeners:
-                    listener.grant()
-            if opened is not None and not opened.done():
-                opened.set_result(None)
-        elif isinstance(event, Refused):
-            error = _refusal(event.reason)
-            if opened is not None and not opened.done():
-                opened.set_exception(error)
-            elif self._stream is not None:
-                self._stream.close(str(error))
-        elif isinstance(event, Error):
-            self._notes.append(f"the server says {event.kind}: {event.message}")
-            if event.channel in self._requests:
-                self._requests[event.channel].fail(FeedError(f"TastyTrade's stream refused the request: {event.kind}: {event.message}"))
-            if "too big" in (event.message or ""):
-                self._end_all(CapacityExceeded(f"TastyTrade refused a subscription: {event.message}"))
-        elif isinstance(event, TimedOut | ChannelClosed):
-            if event.channel in self._requests:
-                self._requests[event.channel].fail(RequestTimeout("TastyTrade's stream closed the channel of the request, or did not open it"))
-                return
-            if event.channel not in (0, self._channel, self._board_channel):
-                return  # the answer to our own cancel
-            what = f"{event.waiting_for} did not come for {event.after_s:g} s" if isinstance(event, TimedOut) else f"channel {event.channel} was closed"
-            if self._stream is not None:
-                self._stream.close(what)
-        elif isinstance(event, Ignored):
-            if event.message.channel in (self._channel, self._board_channel):
-                self._notes.append(event.reason)
-        elif isinstance(event, Violation):
-            self._notes.append(event.reason)
+    def _too_big(self, items: Sequence[Item], said: str) -> None:
+        """The server serves no more subscriptions: those it refused end, the others go on."""
+        error = CapacityExceeded(f"TastyTrade refused a subscription: {said}")
+        for item in items:
+            line = self._lines.get(item.symbol)
+            if item.type == TIME_AND_SALE and line is not None:
+                self._hand_over(line, line.release())
+                line.end(error)
+        for listener in self._board.served_by(items):
+            listener.end(error)
 
     # -- small parts
 
-    @property
-    def _protocol(self) -> Connection | None:
-        """The protocol of the stream while it can be spoken to."""
-        stream = self._stream
-        return None if stream is None or stream.closed.done() or stream.protocol.close_expected else stream.protocol
-
-    def _flush(self) -> None:
-        if self._stream is not None:
-            self._stream.flush()
-
-    def _break_off(self) -> None:
-        """Let go of the stream, if there is one."""
-        stream, self._stream, self._channel, self._board_channel = self._stream, None, None, None
-        if stream is not None:
-            stream.close()
-        if self._timer is not None:
-            self._timer.cancel()
+    def _pause(self) -> None:
+        for dialogue in self._keeper.dialogues:
+            dialogue.stream.pause()
 
     def _tell_gaps(self) -> None:
         for line in self._lines.values():
@@ -492,14 +362,15 @@ class TastyTradeProvider(DataProvider):
                 self._hand_over(line, [gap])
 
     def _cancelled(self, listener: Subscription[TradeBatch | Gap | Roll]) -> None:
-        symbol, protocol = listener.contract.streamer_symbol, self._protocol
-        if self._lines[symbol].leave(listener) and protocol is not None and self._channel is not None:
-            protocol.unsubscribe(self._channel, [Item(TIME_AND_SALE, symbol)])
-            self._flush()
+        symbol = listener.contract.streamer_symbol
+        if self._lines[symbol].leave(listener):
+            for dialogue in self._keeper.dialogues:
+                dialogue.leave("STREAM", [Item(TIME_AND_SALE, symbol)])
 
     def _room(self) -> None:
-        if self._wait and self._stream is not None and not any(sub.is_full for line in self._lines.values() for sub in line.listeners):
-            self._stream.resume()
+        if self._wait and not any(sub.is_full for line in self._lines.values() for sub in line.listeners):
+            for dialogue in self._keeper.dialogues:
+                dialogue.stream.resume()
 
     def _quality_notes(self) -> list[str]:
         notes = []
@@ -536,27 +407,15 @@ class TastyTradeProvider(DataProvider):
         return Subscription(contract, on_cancel=self._board_left, on_failure=self._note_failure)
 
     def _ask_board(self, items: list[Item], listener: Subscription[Any]) -> None:
-        stream, protocol = self._stream, self._protocol
-        if stream is None or protocol is None:
-            return
-        if self._board_channel is None:
-            self._open_board(stream)
-        elif items:
-            protocol.subscribe(self._board_channel, items)
-        self._flush()
-        if self._board_channel is not None and protocol.channels[self._board_channel].state.name == "OPENED":
-            listener.grant()
-
-    def _open_board(self, stream: Stream) -> None:
-        channel = self._board_channel = stream.protocol.open_channel("FEED", "TICKER")
-        stream.protocol.feed_setup(channel, 0, event_fields=BOARD_FIELDS)
-        stream.protocol.subscribe(channel, self._board.wanted())
+        for dialogue in self._keeper.dialogues:
+            dialogue.ask_board(items)
+            if dialogue.grants("TICKER"):
+                listener.grant()
 
     def _board_left(self, listener: Subscription[Any]) -> None:
-        gone, protocol = self._board.leave(listener), self._protocol
-        if gone and protocol is not None and self._board_channel is not None:
-            protocol.unsubscribe(self._board_channel, gone)
-            self._flush()
+        gone = self._board.leave(listener)
+        for dialogue in self._keeper.dialogues:
+            dialogue.leave("TICKER", gone)
 
     def _end_all(self, error: MarketDataError | None) -> None:
         for line in self._lines.values():
@@ -570,23 +429,31 @@ class TastyTradeProvider(DataProvider):
             self._state, self._since_ns = state, time.time_ns()
 
 
-async def _first(opened: asyncio.Future[None], closed: asyncio.Future[str]) -> None:
-    """Wait for the channel to open or the connection to end, whichever is first; a refusal is raised."""
-    waiting: set[asyncio.Future[Any]] = {opened, closed}
-    done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    if opened in done:
-        opened.result()
+class _Ears:
+    """What a dialogue hears, for the provider."""
 
+    def __init__(self, provider: TastyTradeProvider) -> None:
+        self._provider = provider
+        self.trades = provider._take_trades
+        self.too_big = provider._too_big
+        self.note = provider._notes.append
+        self.wanted_board = provider._board.wanted
 
-def _refusal(reason: str) -> FeedError:
-    """What a refused quote token means. The session limit says the same word, and only there waiting helps."""
-    if "number of user sessions" in reason:
-        return SessionConflict(f"TastyTrade has too many streams open for this login: {reason}. Close one, or wait some minutes")
-    return AuthenticationFailed(f"the stream refused the quote token: {reason}")
+    def wanted_trades(self) -> list[Item]:
+        """All that somebody listens to."""
+        return [Item(TIME_AND_SALE, symbol) for symbol, line in self._provider._lines.items() if line.listeners]
 
+    def board(self, raws: Sequence[bytes], received_ns: Sequence[int], columns: Columns) -> None:
+        """Quotes and figures."""
+        self._provider._board.take(raws, received_ns, columns)
 
-def _least_wait_s(error: MarketDataError) -> float:
-    """How long the other side wants to be left alone."""
-    if isinstance(error, SessionConflict):
-        return _SESSIONS_S
-    return (error.retry_after_s or 0.0) if isinstance(error, RateLimited) else 0.0
+    def data(self, delivery: str, raws: Sequence[bytes], received_ns: Sequence[int], columns: Columns) -> None:
+        """For a probe."""
+        if self._provider.observe is not None:
+            self._provider.observe(delivery, raws, received_ns, columns)
+
+    def granted(self, delivery: str) -> None:
+        """Those who waited for the channel need not any more."""
+        lines, board = self._provider._lines.values(), self._provider._board
+        for listener in board.listeners() if delivery == "TICKER" else [listener for line in lines for listener in line.listeners]:
+            listener.grant()

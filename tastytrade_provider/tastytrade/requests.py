@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,10 +19,10 @@ class SnapshotRequest:
 
     def __init__(self, stream: Stream, event_type: str, fields: Sequence[str], item: Item) -> None:
         protocol = stream.protocol
-        self.snapshot = Snapshot(time.monotonic())
+        self._loop = asyncio.get_running_loop()
+        self.snapshot = Snapshot(self._loop.time())
         self.channel = protocol.open_channel("FEED", "HISTORY")
         self._stream, self._what = stream, f"{event_type} of {item.symbol}"
-        self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
         protocol.feed_setup(self.channel, 0, event_fields={event_type: tuple(fields)})
@@ -40,7 +39,7 @@ class SnapshotRequest:
             except ProtocolViolation as violation:
                 self.fail(violation)
                 return
-            self.snapshot.add(rows, time.monotonic())
+            self.snapshot.add(rows, self._loop.time())
         self._look()
 
     def fail(self, error: FeedError) -> None:
@@ -73,8 +72,8 @@ class SnapshotRequest:
             self._done.set_result(None)
 
     def _wait_for_end(self) -> None:
-        self.snapshot.advance(time.monotonic())
+        self.snapshot.advance(self._loop.time())
         self._look()
         due_s = self.snapshot.due_s
         if not self._done.done() and due_s is not None:
-            self._timer = self._loop.call_later(max(due_s - time.monotonic(), 0.01), self._wait_for_end)
+            self._timer = self._loop.call_later(max(due_s - self._loop.time(), 0.01), self._wait_for_end)

@@ -44,7 +44,7 @@ class Stream(WSListener):
         self._times: list[int] = []
         self._parts: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._ticked_s, self._listened_s = time.monotonic(), 0.0
+        self._ticked_s, self._listened_s = self._loop.time(), 0.0
         self._is_paused = False
         self._reason = ""
 
@@ -151,7 +151,8 @@ class Stream(WSListener):
 
     def _tick(self) -> None:
         """Tell the protocol the time: keepalives go out, silence is noticed. Its clock stands while we do not listen: that is no silence of the server's."""
-        elapsed_s, self._ticked_s = time.monotonic() - self._ticked_s, time.monotonic()
+        now_s = self._loop.time()
+        elapsed_s, self._ticked_s = now_s - self._ticked_s, now_s
         if not self._is_paused:
             self._listened_s += min(elapsed_s, _LONGEST_TICK_S)
         if self.protocol.state is State.OPEN and (self._is_paused or elapsed_s > _LONGEST_TICK_S):

@@ -15,8 +15,7 @@ from tastytrade_provider.dxlink.connection import Connection
 from tastytrade_provider.emulator import Emulator, Print, Wire
 from tastytrade_provider.errors import NoData, RequestTimeout, UnsupportedTimeframe, UsageError
 from tastytrade_provider.model import AggressorSide, Gap, Quote, TradeFlag
-from tastytrade_provider.tastytrade import provider as shell
-from tastytrade_provider.tastytrade import requests
+from tastytrade_provider.tastytrade import requests, upkeep
 from tastytrade_provider.tastytrade.snapshot import Snapshot
 from tests.checks.sources import LIMIT_S, Excerpt, excerpt, until
 from tests.test_providers import login
@@ -26,7 +25,7 @@ BAR_NS = 5_000_000_000
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(shell, "backoff_s", lambda attempt, chance: 0.0)
+    monkeypatch.setattr(upkeep, "backoff_s", lambda attempt, chance: 0.0)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
 

@@ -21,11 +21,13 @@ from tastytrade_provider.emulator.visitor import Visitor
 from tastytrade_provider.errors import AuthenticationFailed, ConnectionLost, RequestTimeout, SessionConflict, UsageError
 from tastytrade_provider.indicators import IndicatorManager
 from tastytrade_provider.model import Action, AggressorSide, Contract, Gap, SideSource, TradeBatch, TradeFlag
+from tastytrade_provider.tastytrade import dialogue as dialogue_shell
 from tastytrade_provider.tastytrade import provider as shell
-from tastytrade_provider.tastytrade import stream as socket_shell
+from tastytrade_provider.tastytrade import upkeep
 from tastytrade_provider.tastytrade.history import History
 from tastytrade_provider.tastytrade.mapping import FIELDS
 from tastytrade_provider.tastytrade.provider import TastyTradeProvider
+from tastytrade_provider.tastytrade.stream import Stream
 from tastytrade_provider.watch import Watched
 from tests.checks.providers import assert_as_published, gather, trades_of
 from tests.checks.sources import LIMIT_S, Excerpt, a_tape, excerpt, until
@@ -34,7 +36,7 @@ from tests.test_providers import finish, login
 
 @pytest.fixture(autouse=True)
 def _no_waiting_to_reconnect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(shell, "backoff_s", lambda attempt, chance: 0.0)
+    monkeypatch.setattr(upkeep, "backoff_s", lambda attempt, chance: 0.0)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
 
@@ -69,7 +71,7 @@ def visitors(emulator: Emulator) -> list[Visitor]:
 async def test_the_servers_own_order_of_columns_changes_nothing(order: tuple[str, ...]) -> None:
     source = excerpt(roots=("ES",))
     [items], provider = await played(source, wire=Wire(column_order={"TimeAndSale": order}))
-    assert_as_published(trades_of(items), source)
+    assert_as_published(trades_of(items), source, TastyTradeProvider.capabilities)
     assert provider.status().rejected == 0
 
 
@@ -107,7 +109,7 @@ async def test_a_dropped_column_costs_nothing_but_itself(dropped: tuple[str, ...
 async def test_how_rows_are_packed_into_messages_changes_nothing(wire: Wire) -> None:
     source = excerpt(roots=("ES",))
     [items], _ = await played(source, wire=wire)
-    assert_as_published(trades_of(items), source)
+    assert_as_published(trades_of(items), source, TastyTradeProvider.capabilities)
 
 
 async def test_rows_as_objects_with_names_are_read_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +117,7 @@ async def test_rows_as_objects_with_names_are_read_as_well(monkeypatch: pytest.M
     monkeypatch.setattr(Connection, "feed_setup", lambda self, channel, period, event_fields: compact(self, channel, period, DataFormat.FULL, event_fields))
     source = excerpt(roots=("ES",))
     [items], _ = await played(source)
-    assert_as_published(trades_of(items), source)
+    assert_as_published(trades_of(items), source, TastyTradeProvider.capabilities)
 
 
 # --- broken connections
@@ -237,7 +239,7 @@ async def test_a_subscription_made_while_the_connection_is_away_is_served_when_i
         provider = a_provider(emulator)
         es, nq = source.contracts
         await provider.connect()
-        real, late = shell._first, []
+        real, late = dialogue_shell._first, []
 
         async def in_the_handshake(*waiting: Any) -> None:
             late.append(provider.subscribe_trades(nq))
@@ -246,7 +248,7 @@ async def test_a_subscription_made_while_the_connection_is_away_is_served_when_i
         first = provider.subscribe_trades(es)
         async with asyncio.timeout(LIMIT_S):
             await anext(first)
-            monkeypatch.setattr(shell, "_first", in_the_handshake)
+            monkeypatch.setattr(dialogue_shell, "_first", in_the_handshake)
             visitors(emulator)[0].abort()
             await until(lambda: late, "no reconnect")
             await late[0].ready()
@@ -254,27 +256,70 @@ async def test_a_subscription_made_while_the_connection_is_away_is_served_when_i
         await provider.disconnect()
 
 
+async def test_a_token_is_renewed_over_a_second_connection_and_nothing_is_lost_or_doubled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "OVERLAP_S", 0.1)
+    source = excerpt(events=12_000, roots=("ES",))  # some 25 seconds of a market
+    async with an_emulator(source, speed=12) as emulator:
+        emulator.rest.quote_tokens.life_s = 0.4  # renewed after half of it
+        async with a_provider(emulator) as provider:
+            gathering = asyncio.create_task(gather(provider.subscribe_trades(source.contracts[0])))
+            await until(lambda: len(emulator.rest.quote_tokens.until_s) > 3, "no renewal")
+            most = max(len(provider._keeper.dialogues), 1)
+            emulator.rest.quote_tokens.life_s = 3600.0
+            await until(lambda: len(provider._keeper.dialogues) == 1 and len(visitors(emulator)) == 1, "the old connection stays open")
+            await finish(provider, lambda: emulator)()
+            await provider.disconnect()
+            items = await gathering
+    assert most <= 2
+    assert_as_published(trades_of([item for item in items if isinstance(item, TradeBatch)]), source, TastyTradeProvider.capabilities)
+    assert not [item for item in items if isinstance(item, Gap) and item.end_ns <= source.prints()[-1].time_ns]
+    assert provider.status().duplicates > 0  # two connections told the same for a while
+
+
+async def test_a_connection_that_breaks_while_the_new_one_is_young_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = excerpt(events=12_000, roots=("ES",))
+    async with an_emulator(source, speed=12) as emulator:
+        emulator.rest.quote_tokens.life_s = 1.0
+        async with a_provider(emulator) as provider:
+            gathering = asyncio.create_task(gather(provider.subscribe_trades(source.contracts[0])))
+            await until(lambda: len([one for one in provider._keeper.dialogues if one.grants("STREAM")]) == 2, "no renewal")
+            emulator.rest.quote_tokens.life_s = 3600.0
+            visitors(emulator)[0].abort()
+            await until(lambda: provider.status().reconnects == 1 and provider.is_connected, "the outage went unnoticed")
+            await finish(provider, lambda: emulator)()
+            await provider.disconnect()
+            items = await gathering
+    assert_as_published(trades_of([item for item in items if isinstance(item, TradeBatch)]), source, TastyTradeProvider.capabilities)
+
+
 class Clock:
-    """A monotonic clock that stands until it is moved."""
+    """A stream's loop whose time stands until it is moved."""
 
-    def __init__(self) -> None:
-        self.s = 1000.0
-        self.time_ns = lambda: 1_772_461_800_000_000_000
+    def __init__(self, stream: Stream) -> None:
+        self._loop = stream._loop
+        self.s = self._loop.time()
+        stream._loop = self  # type: ignore[assignment]
 
-    def monotonic(self) -> float:
+    def time(self) -> float:
         return self.s
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+
+def stream_of(provider: TastyTradeProvider) -> Stream:
+    [dialogue] = provider._keeper.dialogues
+    return dialogue.stream
 
 
 async def test_silence_beyond_the_time_out_is_a_lost_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    monkeypatch.setattr(socket_shell, "time", clock)
     async with an_emulator(excerpt(roots=("ES",)), start_on=("Quote",)) as emulator:  # nobody asks for quotes: the tape never starts
         provider = a_provider(emulator)
         await provider.connect()
         subscription = provider.subscribe_trades(emulator.source.contracts[0])
         await subscription.ready()
-        stream = provider._stream
-        assert stream is not None
+        stream = stream_of(provider)
+        clock = Clock(stream)
         stream._tick()
         for _ in range(12):
             clock.s += 5.0
@@ -291,14 +336,12 @@ async def test_silence_beyond_the_time_out_is_a_lost_connection(monkeypatch: pyt
         await provider.disconnect()
 
 
-async def test_a_program_that_was_busy_or_made_the_feed_wait_does_not_take_that_for_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    monkeypatch.setattr(socket_shell, "time", clock)
+async def test_a_program_that_was_busy_or_made_the_feed_wait_does_not_take_that_for_silence() -> None:
     async with an_emulator(excerpt(roots=("ES",)), start_on=("Quote",)) as emulator:
         provider = a_provider(emulator)
         await provider.connect()
-        stream = provider._stream
-        assert stream is not None
+        stream = stream_of(provider)
+        clock = Clock(stream)
         stream._tick()
         clock.s += 3600.0  # the loop stood still
         stream._tick()
@@ -360,7 +403,7 @@ async def test_the_limit_of_sessions_is_told_as_a_session_conflict(monkeypatch: 
 
 
 async def test_a_server_that_does_not_answer_the_handshake_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shell, "_HANDSHAKE_S", 0.05)
+    monkeypatch.setattr(dialogue_shell, "HANDSHAKE_S", 0.05)
     monkeypatch.setattr("tastytrade_provider.emulator.feed.Feed.receive", lambda self, payload: None)
     async with an_emulator(excerpt()) as emulator:
         provider = a_provider(emulator)
@@ -446,7 +489,7 @@ async def test_whatever_is_odd_the_bars_hold_what_survives(seed: int) -> None:
 async def test_a_size_that_is_no_whole_number_is_kept_and_counted() -> None:
     source = excerpt(roots=("ES",), oddities=Oddities(fractional=0.1))
     [items], provider = await played(source)
-    assert_as_published(trades_of(items), source)
+    assert_as_published(trades_of(items), source, TastyTradeProvider.capabilities)
     assert provider.status().off_step == sum(p.size % 1 != 0 for p in source.prints()) > 0
 
 

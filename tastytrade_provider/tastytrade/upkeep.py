@@ -1,0 +1,113 @@
+"""A stream kept open: when to connect again, when to renew the token, when to give up. Decisions only; `now_s` is any monotonic clock."""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+
+from ..errors import AuthenticationFailed, MarketDataError, NotEntitled, RateLimited, SessionConflict
+
+RENEW_BEFORE_S = 600.0
+"""A token is renewed so long before it expires, or after half of its life where that is shorter."""
+LIFE_S = 23 * 3600.0
+"""How long a token is trusted where the server does not say until when it is good. TastyTrade's documentation says 24 hours."""
+OVERLAP_S = 10.0
+"""Two connections run beside each other for so long when the token is renewed: then the new one surely delivers all that the old one does."""
+_REFUSALS = 5  # as many logins refused in a row are final: more would get the address blocked
+_SESSIONS_S = 120.0  # wait for another session of the same login to end
+
+
+class Act(Enum):
+    """What is to be done now: open a connection because there is none, open one beside the other, close the older one, or give up."""
+
+    OPEN = "open"
+    RENEW = "renew"
+    RETIRE = "retire"
+    GIVE_UP = "give up"
+
+
+def backoff_s(attempt: int, chance: float) -> float:
+    """Seconds to wait before reconnecting for the n-th time (from 1): doubling from 0.5 s to a minute, times 0.5 to 1 by `chance` in [0, 1).
+
+    >>> [backoff_s(attempt, 0.0) for attempt in (1, 2, 3, 20)]
+    [0.25, 0.5, 1.0, 30.0]
+    """
+    return min(60.0, 0.5 * 2.0 ** min(attempt - 1, 10)) * (0.5 + chance / 2)
+
+
+class Upkeep:
+    """Tell it what happened (`opened`, `failed`, `lost`), ask what to do (`advance`), and again at `due_s`.
+
+    >>> upkeep = Upkeep()
+    >>> upkeep.opened(0.0, 3600.0)
+    >>> upkeep.advance(2999.0), upkeep.advance(3000.0)
+    (None, <Act.RENEW: 'renew'>)
+    >>> upkeep.opened(3001.0, 3600.0)  # beside the other one, which is closed when both have run for a while
+    >>> upkeep.advance(3011.0), upkeep.advance(3012.0)
+    (<Act.RETIRE: 'retire'>, None)
+    >>> upkeep.lost(3500.0, chance=0.0)
+    >>> upkeep.advance(3500.25)
+    <Act.OPEN: 'open'>
+    """
+
+    def __init__(self) -> None:
+        self.attempts = 0  # to connect or renew, since the last success
+        self._open_at = self._renew_at = self._retire_at = math.inf
+        self._is_open = self._is_over = False
+        self._opened_s = -math.inf
+
+    @property
+    def due_s(self) -> float:
+        """When `advance` has something to say without anything happening; inf: never."""
+        return min(self._open_at, self._renew_at, self._retire_at)
+
+    def advance(self, now_s: float) -> Act | None:
+        """What to do now, each thing once; tell how OPEN and RENEW went by `opened` or `failed`."""
+        if self._is_over:
+            return Act.GIVE_UP
+        for act, mark in ((Act.RETIRE, "_retire_at"), (Act.OPEN, "_open_at"), (Act.RENEW, "_renew_at")):
+            if now_s >= getattr(self, mark):
+                setattr(self, mark, math.inf)
+                return act
+        return None
+
+    def opened(self, now_s: float, life_s: float | None) -> None:
+        """A connection stands; its token is good for so many seconds, or nobody knows (None)."""
+        if self._is_open:
+            self._retire_at = now_s + OVERLAP_S
+        life_s = LIFE_S if life_s is None else max(life_s, 1.0)
+        self._is_open, self.attempts, self._opened_s = True, 0, now_s
+        self._open_at, self._renew_at = math.inf, now_s + max(life_s - RENEW_BEFORE_S, life_s / 2)
+
+    def not_yet(self, now_s: float) -> None:
+        """RETIRE could not be done; it is asked for again in a second."""
+        self._retire_at = now_s + 1.0
+
+    def covers(self, now_s: float) -> bool:
+        """Whether the newest connection has stood long enough to have delivered all that an older one would have."""
+        return now_s >= self._opened_s + OVERLAP_S
+
+    def lost(self, now_s: float, chance: float) -> None:
+        """No connection stands any more."""
+        self._is_open, self.attempts = False, 0
+        self._renew_at = self._retire_at = math.inf
+        self._open_at = now_s + backoff_s(1, chance)
+
+    def failed(self, now_s: float, error: MarketDataError, chance: float) -> None:
+        """OPEN or RENEW did not succeed. To renew is tried as long as the old connection stands."""
+        self.attempts += 1
+        if not self._is_open and isinstance(error, AuthenticationFailed | NotEntitled) and self.attempts >= _REFUSALS:
+            self._is_over = True
+            return
+        at_s = now_s + max(backoff_s(self.attempts + 1, chance), _least_wait_s(error))
+        if self._is_open:
+            self._renew_at = at_s
+        else:
+            self._open_at = at_s
+
+
+def _least_wait_s(error: MarketDataError) -> float:
+    """How long the other side wants to be left alone."""
+    if isinstance(error, SessionConflict):
+        return _SESSIONS_S
+    return (error.retry_after_s or 0.0) if isinstance(error, RateLimited) else 0.0
