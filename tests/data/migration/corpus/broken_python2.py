@@ -1,0 +1,2 @@
+from ib.opt import ibConnection
+print "old"
