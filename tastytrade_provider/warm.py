@@ -12,6 +12,7 @@ def warm() -> None:
     from .indicators import IndicatorManager
     from .model import Contract
     from .tastytrade.mapping import FIELDS, TIME_AND_SALE, TradeDecoder
+    from .tastytrade.minutes import Minutes
 
     es = Contract("ES", "/ESZ6", "/ESZ26:XCME", tick_size=0.25)
     opened_ms = 1_764_860_400_000
@@ -27,6 +28,7 @@ def warm() -> None:
     decoder.watch(es)
     (batch,) = decoder.decode([feed_data(1, encode_compact(TIME_AND_SALE, FIELDS, rows)).raw], [0], lambda _: FIELDS)
     batch = classify(batch)
+    Minutes().add(batch)
     for timeframe in ("1m", "1d", "10t", "10v", "2r"):
         BarBuilder(es, timeframe).add(batch)
         history = build_history(batch, timeframe, es)

@@ -190,7 +190,7 @@ class Feed:
         self._index_lines()
 
     def _add(self, channel: int, item: Subscription) -> None:
-        if item.type not in COLUMNS:
+        if item.type not in COLUMNS or item.type in self._wire.unserved:
             return  # as the live server: no data, no word
         candle_symbol = parse(item.symbol) if item.type == "Candle" else None
         symbol = _normal(item)

@@ -23,6 +23,7 @@ class Wire:
     rows_per_message     rows in a pair; None: as many as fit
     auto_without_history True: a Candle on an AUTO channel gets an empty snapshot (tastyware/tastytrade issue 353)
     future_marker        True: a candle snapshot begins with the row of the year 2038 that live servers send
+    unserved             event types this login does not receive: no data, no word, as live servers do for what is not entitled
     history_cap          event type -> rows of a snapshot before it ends with SNAPSHOT_SNIP (dxFeed's own defaults)
     """
 
@@ -33,6 +34,7 @@ class Wire:
     rows_per_message: int | None = None
     auto_without_history: bool = False
     future_marker: bool = True
+    unserved: frozenset[str] = frozenset()
     history_cap: Mapping[str, int] = field(default_factory=_caps)
 
     def __post_init__(self) -> None:

@@ -6,60 +6,84 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..dxlink.messages import Subscription as Item
-from ..model import Gap, Quote, Summary
+from ..model import Contract, Gap, Quote, Summary
 from ..provider import Subscription
-from .quotes import MarketDecoder, SummaryState
+from .quotes import LastTrade, MarketDecoder, SummaryState
 
 SUMMARY_TYPES = ("Trade", "Summary", "Profile")
+WATCHED_TYPES = ("Quote", "Trade")
 
 
 class Board:
     """Quotes and summaries of all contracts. Conflated by the feed: the last value of each symbol counts, those in between may not come.
 
+    heard  called with every quote and last trade of the contracts under `watch`
     rejected rows are counted and kept in `decoder`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Callable[[Quote | LastTrade], None]) -> None:
         self.decoder = MarketDecoder()
+        self._heard = heard
         self._quotes: dict[str, list[Subscription[Quote | Gap]]] = {}
         self._summaries: dict[str, list[Subscription[Summary]]] = {}
         self._states: dict[str, SummaryState] = {}
         self._last_ns: dict[str, int] = {}
+        self._watched: set[str] = set()
         self._pending: set[str] = set()  # symbols whose next quote comes behind a gap
 
     def join_quotes(self, listener: Subscription[Quote | Gap]) -> list[Item]:
         """Add a listener; what the feed must be asked for because of it."""
-        self.decoder.watch(listener.contract)
-        return _join(self._quotes, listener, ("Quote",))
+        before = self._begin(listener.contract)
+        self._quotes.setdefault(listener.contract.streamer_symbol, []).append(listener)
+        return self._added(before)
 
     def join_summary(self, listener: Subscription[Summary]) -> list[Item]:
         """Add a listener; it gets the latest summary at once where one is there."""
-        self.decoder.watch(listener.contract)
-        state = self._states.setdefault(listener.contract.streamer_symbol, SummaryState(listener.contract))
-        asked = _join(self._summaries, listener, SUMMARY_TYPES)
+        before, symbol = self._begin(listener.contract), listener.contract.streamer_symbol
+        state = self._states.setdefault(symbol, SummaryState(listener.contract))
+        self._summaries.setdefault(symbol, []).append(listener)
         if state.summary is not None:
             listener.put(state.summary)
-        return asked
+        return self._added(before)
 
     def leave(self, listener: Subscription[Any]) -> list[Item]:
         """Remove a listener; what the feed need not send any more."""
-        symbol, gone = listener.contract.streamer_symbol, list[Item]()
-        for listeners, types in ((self._quotes, ("Quote",)), (self._summaries, SUMMARY_TYPES)):
-            held = listeners.get(symbol, [])
+        before = self.wanted()
+        for listeners in (self._quotes, self._summaries):
+            held: list[Any] = listeners.get(listener.contract.streamer_symbol, [])
             if listener in held:
                 held.remove(listener)
-                gone += [Item(kind, symbol) for kind in types] if not held else []
-        return gone
+        return self._gone(before)
+
+    def watch(self, contract: Contract) -> list[Item]:
+        """Hear quotes and last trades of a contract; what the feed must be asked for because of it."""
+        before = self._begin(contract)
+        self._watched.add(contract.streamer_symbol)
+        return self._added(before)
+
+    def unwatch(self, contract: Contract) -> list[Item]:
+        """The opposite; what the feed need not send any more."""
+        before = self.wanted()
+        self._watched.discard(contract.streamer_symbol)
+        return self._gone(before)
 
     def wanted(self) -> list[Item]:
-        """Everything that has a listener."""
-        return [
-            Item(kind, symbol)
-            for listeners, types in ((self._quotes, ("Quote",)), (self._summaries, SUMMARY_TYPES))
-            for symbol, held in listeners.items()
-            if held
-            for kind in types
-        ]
+        """Everything that somebody wants."""
+        wanted = [(kind, symbol) for symbol, held in self._quotes.items() if held for kind in ("Quote",)]
+        wanted += [(kind, symbol) for symbol, held in self._summaries.items() if held for kind in SUMMARY_TYPES]
+        wanted += [(kind, symbol) for symbol in sorted(self._watched) for kind in WATCHED_TYPES]
+        return [Item(kind, symbol) for kind, symbol in dict.fromkeys(wanted)]
+
+    def _begin(self, contract: Contract) -> list[Item]:
+        self.decoder.watch(contract)
+        return self.wanted()
+
+    def _added(self, before: Sequence[Item]) -> list[Item]:
+        return [item for item in self.wanted() if item not in before]
+
+    def _gone(self, before: Sequence[Item]) -> list[Item]:
+        after = self.wanted()
+        return [item for item in before if item not in after]
 
     def listeners(self) -> list[Subscription[Any]]:
         """All of them."""
@@ -76,6 +100,8 @@ class Board:
         """Decode messages and hand over what they hold; the first after an outage comes behind a Gap."""
         for value in self.decoder.decode(raws, received_ns, fields_of):
             symbol = value.contract.streamer_symbol
+            if symbol in self._watched and isinstance(value, Quote | LastTrade):
+                self._heard(value)
             if isinstance(value, Quote):
                 gap = self._gap(symbol, value)
                 self._last_ns[symbol] = value.time_ns
@@ -99,9 +125,3 @@ class Board:
         self._pending.discard(symbol)
         start_ns = self._last_ns[symbol]
         return Gap(quote.contract, start_ns, max(quote.time_ns, start_ns + 1), "connection lost")
-
-
-def _join(listeners: dict[str, list[Any]], listener: Subscription[Any], types: Sequence[str]) -> list[Item]:
-    held = listeners.setdefault(listener.contract.streamer_symbol, [])
-    held.append(listener)
-    return [Item(kind, listener.contract.streamer_symbol) for kind in types] if len(held) == 1 else []

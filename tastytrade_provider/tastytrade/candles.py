@@ -194,6 +194,14 @@ def frame(
     return found
 
 
+def without_split(bars: pd.DataFrame) -> pd.DataFrame:
+    """The same bars as if the feed did not tell who crossed the spread."""
+    import pandas as pd
+
+    source = pd.Categorical(["none"] * len(bars), categories=list(SOURCES))
+    return bars.assign(buy_volume=np.nan, sell_volume=np.nan, delta_source=source)
+
+
 class Verdict(Enum):
     """What comparing candles with trades says about askVolume = bought and bidVolume = sold."""
 

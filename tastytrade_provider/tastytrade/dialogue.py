@@ -127,10 +127,23 @@ class Dialogue:
             self.stream.flush()
 
     async def history(self, event_type: str, fields: Sequence[str], item: Item) -> Snapshot:
-        """One snapshot over a HISTORY channel of its own. Raises ConnectionLost, RequestTimeout, or what the server said."""
+        """One snapshot over a HISTORY channel of its own, or, where the server refuses that, an AUTO channel, which then is noted.
+
+        Raises ConnectionLost, RequestTimeout, or what the server said.
+        """
+        try:
+            return await self._snapshot("HISTORY", event_type, fields, item)
+        except (ConnectionLost, RequestTimeout):
+            raise
+        except FeedError as refused:
+            found = await self._snapshot("AUTO", event_type, fields, item)
+            self._heard.note(f"{event_type} of {item.symbol} came over an AUTO channel, whose snapshots can be empty or cut; HISTORY was refused: {refused}")
+            return found
+
+    async def _snapshot(self, contract: str, event_type: str, fields: Sequence[str], item: Item) -> Snapshot:
         if self.protocol is None:
             raise ConnectionLost("the connection to TastyTrade's stream is closed")
-        request = SnapshotRequest(self.stream, event_type, fields, item)
+        request = SnapshotRequest(self.stream, event_type, fields, item, contract)
         self._requests[request.channel] = request
         try:
             return await request.result()

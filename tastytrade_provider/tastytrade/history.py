@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -38,11 +38,16 @@ class History:
     """Bars and trades of the past. `ask` gathers one snapshot: (event type, columns, what) -> Snapshot.
 
     counts  what became of the candles read so far
+    signs   streamer symbol -> what the comparison of candles with the trades of the same minutes last said
+
+    `minutes` gives the minutes whose trades are known of a contract, so that the split of one-minute candles is compared wherever both are there. Where
+    they contradict each other, candles of that contract are served without a split from then on.
     """
 
-    def __init__(self, ask: Ask, make_intake: Callable[[], Intake]) -> None:
+    def __init__(self, ask: Ask, make_intake: Callable[[], Intake], minutes: Callable[[Contract], Mapping[int, tuple[float, float, float]]]) -> None:
         self.counts = candles.CandleCounts()
-        self._ask, self._make_intake = ask, make_intake
+        self.signs: dict[str, candles.SignCheck] = {}
+        self._ask, self._make_intake, self._minutes = ask, make_intake, minutes
 
     async def bars(self, contract: Contract, timeframe: str, start: Time, end: Time, hours: str, now_ns: int) -> pd.DataFrame:
         """The bars frame of [start, end) by bar start; `start` None: the session of `now_ns`, `end` None: now.
@@ -57,13 +62,29 @@ class History:
         symbol = candles.candle_symbol(contract.streamer_symbol, wanted)
         item = Item(candles.CANDLE, symbol, from_time_ms=candles.from_time_ms(contract, wanted, start_ns))
         snapshot = await self._ask(candles.CANDLE, candles.FIELDS, item)
-        found = candles.frame(snapshot.rows(), contract, wanted, start_ns, end_ns, hours, counts=self.counts)
+        rows = snapshot.rows()
+        found = candles.frame(rows, contract, wanted, start_ns, end_ns, hours, counts=self.counts)
+        self._check_sign(contract, wanted, rows)
         if found.empty and not wanted.is_time:
             return await self._from_trades(contract, wanted, start_ns, end_ns, hours)
-        if found.empty and self._was_open(contract, start_ns, end_ns):
+        if found.empty and self._was_open(contract, start_ns, end_ns, hours):
             raise NoData(f"TastyTrade has no {wanted} bars of {contract.symbol} from {_text(start_ns)} to {_text(end_ns)}, while the market was open")
+        if self.sign_of(contract) is candles.Verdict.CONTRADICTS:
+            self.counts.split_refused += int(found["buy_volume"].notna().sum())
+            found = candles.without_split(found)
         found.attrs |= {"ended_by": snapshot.ended_by, "start_was_cut": snapshot.start_was_cut}
         return found
+
+    def sign_of(self, contract: Contract) -> candles.Verdict:
+        """What the trades say about the split of a contract's candles."""
+        known = self.signs.get(contract.streamer_symbol)
+        return candles.Verdict.INCONCLUSIVE if known is None else known.verdict
+
+    def _check_sign(self, contract: Contract, timeframe: Timeframe, rows: Sequence[Row]) -> None:
+        if str(timeframe) == "1m" and (minutes := self._minutes(contract)):
+            check = candles.sign_check(rows, minutes)
+            if check.verdict is not candles.Verdict.INCONCLUSIVE:
+                self.signs[contract.streamer_symbol] = check
 
     async def trades(self, contract: Contract, start: Time, end: Time, now_ns: int) -> TradeBatch:
         """The trades of [start, end), oldest first. NoData where the feed's history of trades does not go back to `start`, saying to where it does."""
@@ -71,6 +92,8 @@ class History:
         batch, cut_ns, _ = await self.refill(contract, start_ns)
         if cut_ns is not None:
             raise NoData(f"TastyTrade's trades of {contract.symbol} go back to {_text(cut_ns)} only; ask from there, or for bars")
+        if len(batch) == 0 and self._was_open(contract, start_ns, now_ns, "eth"):
+            raise NoData(f"TastyTrade has no trades of {contract.symbol} from {_text(start_ns)} on, while the market was open; bars may be had")
         batch = self._make_intake().take_snapshot(batch) or batch[:0]
         return batch[(batch.time_ns >= start_ns) & (batch.time_ns < end_ns)]
 
@@ -104,9 +127,10 @@ class History:
         return start_ns, end_ns
 
     @staticmethod
-    def _was_open(contract: Contract, start_ns: int, end_ns: int) -> bool:
+    def _was_open(contract: Contract, start_ns: int, end_ns: int, hours: str) -> bool:
         table = sessions_between(contract.calendar, start_ns, end_ns)
-        return bool(((table.open_ns < end_ns) & (table.close_ns > start_ns)).any())
+        opened, closed = (table.open_ns, table.close_ns) if hours == "eth" else (table.rth_open_ns, table.rth_close_ns)
+        return bool(((opened >= 0) & (opened < end_ns) & (closed > start_ns)).any())
 
 
 def _batch(contract: Contract, rows: Sequence[Row]) -> tuple[TradeBatch, bytes | None]:

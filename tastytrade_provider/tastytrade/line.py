@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..model import Action, Contract, Gap, Roll, TradeBatch
+from ..model import Action, Contract, Gap, Quote, Roll, TradeBatch
 from ..provider import Subscription
+from .fallback import FallbackTrades
 from .intake import Intake
+from .minutes import Minutes
+from .quotes import LastTrade
+from .rung import Rung
 
 TradeSubscription = Subscription[TradeBatch | Gap | Roll]
 
@@ -18,20 +22,31 @@ class Line:
     """Trades go in by `take` and out to `listeners` by `put`. After `broke`, the next trade (or `silent`) tells the gap, once.
 
     Where the missing trades may be fetched, `hold` keeps the live ones back until `refill` brings those before them, or `release` gives up on it.
+    While `rung` stands on a lesser source, trades come by `substitute` instead.
     """
 
     contract: Contract
     intake: Intake
+    rung: Rung = field(default_factory=lambda: Rung("time_and_sale", 0.0))
+    inferred: int = 0  # trades made of lesser events
+    minutes: Minutes = field(default_factory=Minutes)  # what was handed over of TimeAndSale, by minute
+    fallback: FallbackTrades = field(init=False)
     listeners: list[TradeSubscription] = field(default_factory=list)
     _since_ns: int = 0  # our clock when somebody began to listen
     _last: tuple[int, int] | None = None  # exchange time and our clock of the newest trade since then
     _is_broken: bool = False
     _held: list[TradeBatch] | None = None  # live trades behind a refill that is under way
+    _reason: str = ""
+    _spare: list[TradeBatch] = field(default_factory=list)  # trades made of lesser events, should TimeAndSale turn out not to come
+
+    def __post_init__(self) -> None:
+        self.fallback = FallbackTrades(self.contract, "tick_rule" if self.rung.source == "tick_rule" else "quote_trade")
 
     def join(self, listener: TradeSubscription, now_ns: int) -> bool:
         """Add a listener; True where it is the only one, so that the feed must be asked."""
         if not self.listeners:
             self._since_ns, self._last, self._is_broken = now_ns, None, False
+            self._spare.clear()
         self.listeners.append(listener)
         return len(self.listeners) == 1
 
@@ -50,19 +65,59 @@ class Line:
         taken = self.intake.take(batch)
         if taken is None:
             return []
-        gap = self._ended_by(taken)
-        self._last = self.intake.last_time_ns, int(taken.received_ns[-1])
-        return [taken] if gap is None else [gap, taken]
+        return self._passed(taken, self.intake.last_time_ns)
+
+    def told(self, batch: TradeBatch, now_s: float) -> TradeBatch:
+        """TimeAndSale came, as decoded. What is left of it to `take`: where it takes over from a lesser source, only what that has not told."""
+        self._spare.clear()
+        if self.rung.told(now_s) and self._last is not None:
+            batch = batch[batch.time_ns > self._last[0]]
+        return batch
+
+    def substitute(self, value: Quote | LastTrade, now_s: float) -> list[TradeBatch | Gap]:
+        """A quote or a last trade. What is to be handed over because of it: nothing, as long as TimeAndSale may still come."""
+        if isinstance(value, Quote):
+            self.rung.quoted()
+        batch = self.fallback.take([value])
+        if batch is None:
+            return []
+        self.rung.traded(now_s)
+        self._spare.append(batch)
+        return self.settle() if self.rung.is_inferred else []
+
+    def settle(self) -> list[TradeBatch | Gap]:
+        """The trades made of lesser events, now that they count; before the first of them the gap since TimeAndSale was heard."""
+        spare, self._spare = self._spare, []
+        items: list[TradeBatch | Gap] = []
+        for batch in spare:
+            self.inferred += len(batch)
+            items += self._passed(batch, int(batch.time_ns.max()))
+        return items
+
+    def fall(self) -> None:
+        """TimeAndSale does not tell what happens: from its last trade on, trades may be missing."""
+        self._is_broken, self._reason = True, "no time_and_sale"
+
+    def _passed(self, batch: TradeBatch, last_time_ns: int) -> list[TradeBatch | Gap]:
+        gap = self._ended_by(batch)
+        self._last = last_time_ns, int(batch.received_ns[-1])
+        return [batch] if gap is None else [gap, batch]
 
     def put(self, item: TradeBatch | Gap) -> bool:
         """Hand an item to every listener. True where one of them is full, and the feed should wait."""
+        if isinstance(item, TradeBatch):
+            self.minutes.add(item)
+        elif not item.filled:
+            self.minutes.doubt(item.start_ns, item.end_ns)
         for listener in tuple(self.listeners):
             listener.put(item)
         return any(listener.is_full for listener in self.listeners)
 
     def broke(self) -> None:
         """The connection is gone: from the newest trade on, trades may be missing."""
-        self._is_broken = bool(self.listeners)
+        self._is_broken, self._reason = bool(self.listeners), "connection lost"
+        self.fallback.broke()
+        self._spare.clear()
 
     @property
     def is_held(self) -> bool:
@@ -71,8 +126,8 @@ class Line:
 
     @property
     def refill_from_ns(self) -> int | None:
-        """The exchange time from which trades may be missing, None where none may, or none came before."""
-        return self._last[0] if self._is_broken and self._last is not None else None
+        """The exchange time from which trades may be missing and can be asked for; None where none may, none came before, or the feed has no history."""
+        return self._last[0] if self._is_broken and self._last is not None and not self.rung.is_inferred else None
 
     def hold(self) -> None:
         """After `broke`: keep live trades back from now on, if there is a place from which to fetch those before them."""
@@ -85,8 +140,13 @@ class Line:
         return [item for batch in held for item in self.take(batch)]
 
     def refill(self, batch: TradeBatch, cut_ns: int | None, now_ns: int) -> list[TradeBatch | Gap]:
-        """The missing trades, then what was held. Whole: a Gap marked filled comes behind them. Cut: the gap up to where they begin comes before them."""
+        """The missing trades, then what was held. Whole: a Gap marked filled comes behind them. Cut: the gap up to where they begin comes before them.
+
+        `batch` begins before the outage. One without any trade of then is no history, and the gap stays.
+        """
         start_ns, held = self.refill_from_ns, self._held or []
+        if start_ns is not None and cut_ns is None and not (batch.time_ns <= start_ns).any():
+            return self.release()
         self._held, self._is_broken = None, False
         if start_ns is None:
             return [item for part in held for item in self.take(part)]
@@ -133,4 +193,4 @@ class Line:
 
     def _gap(self, start_ns: int, end_ns: int) -> Gap:
         self._is_broken = False
-        return Gap(self.contract, start_ns, max(end_ns, start_ns + 1), "connection lost")
+        return Gap(self.contract, start_ns, max(end_ns, start_ns + 1), self._reason)

@@ -16,14 +16,16 @@ import numpy as np
 from ..dxlink.messages import FeedData
 from ..dxlink.rows import Row, decode
 from ..errors import MarketDataError, NoData, ProtocolViolation
-from ..model import Action, AggressorSide, Contract, Quote, SideSource, TradeBatch, TradeFlag
+from ..model import AggressorSide, Contract, Quote, TradeBatch, TradeFlag
 from ..provider import Subscription
 from ..sessions import is_open
 from .candles import CANDLE, CandleCounts, SignCheck, Verdict, frame, sign_check
+from .fallback import FallbackTrades
 from .intake import Filter, Intake
-from .ladder import MINUTE_NS, FallbackTrades, Observation, Seen, Sign, decide
+from .ladder import Observation, Seen, Sign, decide
 from .ladder import Verdict as Decision
 from .mapping import TIME_AND_SALE, TradeDecoder
+from .minutes import MINUTE_NS, Minutes
 from .provider import TastyTradeProvider
 from .quotes import PROFILE, QUOTE, SUMMARY, TRADE, LastTrade, MarketDecoder
 
@@ -111,18 +113,14 @@ class Collector:
 
     def sign(self) -> SignCheck:
         """Candles beside the trades of the same whole minutes: those of TimeAndSale, else those made of Trade and Quote."""
-        if not (self._history or self._live):
-            made = FallbackTrades(self.contract).take(self._events)
-            return sign_check(self._candles, _whole_minutes([made] if made is not None else [], set()))
-        intake, trades = Intake(invalid_ticks="exclude", spread_legs="include"), list[TradeBatch]()  # candles are of valid ticks
-        changed = set[int]()
-        for batch in (*self._history, *self._live):
-            changed |= set((batch.time_ns[batch.action != Action.NEW] // MINUTE_NS).tolist())
-            taken = intake.take(batch)
-            if taken is not None:
-                is_told = taken.side_source == SideSource.EXCHANGE  # candles split what the exchange told; what we infer is unknown to them
-                trades.append(taken.replace(side=np.where(is_told, taken.side, AggressorSide.UNKNOWN).astype(np.int8)))
-        return sign_check(self._candles, _whole_minutes(trades, changed))
+        is_told = bool(self._history or self._live)
+        minutes = Minutes(trust_inferred=not is_told)
+        intake = Intake(invalid_ticks="exclude", spread_legs="include")  # candles are of valid ticks
+        made = FallbackTrades(self.contract).take(self._events)
+        for batch in (intake.take(one) for one in (*self._history, *self._live)) if is_told else (made,):
+            if batch is not None:
+                minutes.add(batch)
+        return sign_check(self._candles, minutes.whole())
 
     def observation(self, seconds: float, *, now_ns: int, token_level: str | None, invalid_ticks: Filter = "exclude") -> Observation:
         """All of it, after `seconds` of watching and once the past was asked for. `now_ns` tells whether the market is open."""
@@ -135,19 +133,6 @@ class Collector:
         events[CANDLE] = Seen(bars, counts.rejected)
         opened = is_open(self.contract.calendar, now_ns)
         return Observation(self.contract, seconds, opened, token_level, {name: events[name] for name in EVENT_TYPES}, sign, bool(self._history), invalid_ticks)
-
-
-def _whole_minutes(trades: Sequence[TradeBatch], changed: set[int]) -> dict[int, tuple[float, float, float]]:
-    """Bought, sold and unknown volume by start of the minute (UTC ns). The first and the last minute may be cut, so they are left out, as are those
-    in which a trade was corrected or cancelled (`changed`, in minutes): a candle may have it either way."""
-    if not trades:
-        return {}
-    time_ns, size, side = (np.concatenate([getattr(batch, name) for batch in trades]) for name in ("time_ns", "size", "side"))
-    minutes, at = np.unique(time_ns // MINUTE_NS, return_inverse=True)
-    sums = [np.bincount(at, size * (side == which), len(minutes)) for which in (AggressorSide.BUY, AggressorSide.SELL, AggressorSide.UNKNOWN)]
-    left_out = {int(minutes[0]), int(minutes[-1]), *changed}
-    volumes = zip(minutes.tolist(), *(column.tolist() for column in sums), strict=True)
-    return {minute * MINUTE_NS: (bought, sold, unknown) for minute, bought, sold, unknown in volumes if minute not in left_out}
 
 
 @dataclass(frozen=True, slots=True)

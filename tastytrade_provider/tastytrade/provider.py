@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ..dxlink.messages import Subscription as Item
-from ..errors import CapacityExceeded, ConnectionLost, MarketDataError, RequestTimeout, UsageError
+from ..errors import CapacityExceeded, ConnectionLost, MarketDataError, NotSupported, RequestTimeout, UsageError
 from ..journal import Journal
 from ..model import Bar, Contract, Gap, Quote, Roll, Summary, TradeBatch
 from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription, Time
@@ -23,9 +23,11 @@ from .dialogue import Columns
 from .history import History, Refill
 from .intake import Intake
 from .keeper import Keeper
-from .ladder import TickQuality
+from .ladder import Source, TickQuality
 from .line import Line, TradeSubscription
 from .mapping import FIELDS, TIME_AND_SALE, TradeDecoder
+from .quotes import LastTrade
+from .rung import Rung, Wanted
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 _GAP_AFTER_S = 2.0  # without a trade this long after a reconnect, the gap is told by the clock
 _REFILL_S = 10.0  # live trades wait this long for those an outage cost
 _REFILL_AGAIN_S = 0.25
+_TICK_S = 1.0
 _REORDERED_NS = 60 * 10**9  # a refill begins so long before the last trade known
 
 Observe = Callable[[str, Sequence[bytes], Sequence[int], Columns], None]
@@ -69,8 +72,8 @@ class TastyTradeProvider(DataProvider):
         self._decoder = TradeDecoder()
         self._lines: dict[str, Line] = {}
         self._quality: dict[str, TickQuality] = {}
-        self._board = Board()
-        self._history = History(self._ask, self._new_intake)
+        self._board = Board(self._substitute)
+        self._history = History(self._ask, self._new_intake, self._known_minutes)
         self._refills: set[asyncio.Task[None]] = set()
         self._feeds: set[asyncio.Task[None]] = set()
         self._wall_ns: Callable[[], int] = time.time_ns  # what history and bars take for now; a tape's clock stands elsewhere
@@ -81,6 +84,7 @@ class TastyTradeProvider(DataProvider):
         self._failed: deque[str] = deque(maxlen=20)
         self._lag_ms: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._ticking: asyncio.TimerHandle | None = None
         self._keeper = Keeper(_Ears(self), self._lost, self._back, self._over)
 
     # -- DataProvider
@@ -100,6 +104,7 @@ class TastyTradeProvider(DataProvider):
                 await self.journal.start()
             await self._account.connect()
             await self._keeper.start(self._account)
+            self._tick(is_new=True)
         except BaseException:
             self._enter("disconnected")
             await self._account.disconnect()
@@ -116,8 +121,9 @@ class TastyTradeProvider(DataProvider):
         for task in owned:
             task.cancel()
         await asyncio.gather(*owned, return_exceptions=True)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._ticking):
+            if timer is not None:
+                timer.cancel()
         self._end_all(None)
         await self._account.disconnect()
         if self.journal is not None:
@@ -135,22 +141,32 @@ class TastyTradeProvider(DataProvider):
         return await self._account.contracts(root)
 
     def subscribe_trades(self, contract: Contract) -> TradeSubscription:
-        """Every print from now on, as TimeAndSale on a STREAM channel: not conflated, with the exchange's side."""
+        """Every print from now on, as TimeAndSale on a STREAM channel: not conflated, with the exchange's side.
+
+        With `delta_source: auto`, where TimeAndSale stays silent while the market trades, trades are made of Trade and Quote, and say so by their
+        `side_source`; `status().delta_source` tells. Raises NotSupported with `delta_source: candle`, which knows bars only.
+        """
+        if self._settings.delta_source == "candle":
+            raise NotSupported("delta_source 'candle' knows no trades, only bars: subscribe_bars gives them; or set tastytrade.delta_source to auto")
         if not contract.streamer_symbol:
             raise UsageError(f"{contract.symbol} has no streamer symbol; take the contract from resolve() or contracts()")
         if self._state == "closed":
             raise UsageError(f"provider '{self.name}' is closed; connect() opens it again")
         line = self._lines.get(contract.streamer_symbol)
         if line is None:
-            line = self._lines[contract.streamer_symbol] = Line(contract, self._new_intake())
+            wanted: Wanted = "time_and_sale" if self._wait else self._settings.delta_source  # a tape waits, so its silence means nothing
+            line = self._lines[contract.streamer_symbol] = Line(contract, self._new_intake(), Rung(wanted, _now_s()))
             self._quality[contract.streamer_symbol] = TickQuality(self._settings.invalid_ticks)
             if self.journal is not None:
                 self.journal.watch(contract, self._rules)
             self._decoder.watch(contract)
         listener: TradeSubscription = Subscription(contract, wait=self._wait, on_cancel=self._cancelled, on_room=self._room, on_failure=self._note_failure)
         is_first = line.join(listener, time.time_ns())
+        if is_first:
+            line.rung.start_over(_now_s())
+            self._listen(line)
         for dialogue in self._keeper.dialogues:
-            if is_first:
+            if is_first and self._first_source == "time_and_sale":
                 dialogue.ask_trades([Item(TIME_AND_SALE, contract.streamer_symbol)])
             if dialogue.grants("STREAM"):
                 listener.grant()
@@ -223,13 +239,14 @@ class TastyTradeProvider(DataProvider):
         excluded: Counter[str] = Counter()
         for line in self._lines.values():
             sides.update(line.intake.sides.counts)
+            sides.update(line.fallback.sides.counts)
             excluded.update(line.intake.counts.excluded)
         return ProviderStatus(
             state=self._state,
             since_ns=self._since_ns,
             reconnects=self._keeper.reconnects,
             lag_ms=self._lag_ms,
-            trades=sum(c.trades for c in counts),
+            trades=sum(c.trades for c in counts) + sum(line.inferred for line in self._lines.values()),
             rejected=self._decoder.rejected + self._board.decoder.rejected,
             duplicates=sum(c.duplicates for c in counts),
             orphans=sum(c.orphans for c in counts),
@@ -241,7 +258,7 @@ class TastyTradeProvider(DataProvider):
             sides=dict(sides),
             gaps=tuple(self._gaps),
             rejects=(*self._decoder.rejects, *self._board.decoder.rejects),
-            delta_source="time_and_sale",
+            delta_source=", ".join(sorted({line.rung.source for line in self._lines.values() if line.listeners})) or self._first_source,
             token_level=self._keeper.token.level if self._keeper.token else None,
             notes=(*self._notes, *self._quality_notes(), *self._journal_notes()),
             failed=tuple(self._failed),
@@ -260,6 +277,8 @@ class TastyTradeProvider(DataProvider):
         for line in self._lines.values():
             line.broke()
             line.hold()  # before the stream is back: its first trade must not pass those it waits for
+        if self._ticking is not None:
+            self._ticking.cancel()
 
     def _back(self) -> None:
         """The stream stands again, with everything subscribed."""
@@ -270,6 +289,7 @@ class TastyTradeProvider(DataProvider):
                 self._refills.add(task)
                 task.add_done_callback(self._refills.discard)
         self._timer = asyncio.get_running_loop().call_later(_GAP_AFTER_S, self._tell_gaps)
+        self._tick(is_new=True)
 
     def _over(self, error: MarketDataError | None) -> None:
         """The stream will not come back."""
@@ -284,11 +304,64 @@ class TastyTradeProvider(DataProvider):
         for batch in self._decoder.decode(raws, received_ns, columns):
             line = self._lines[batch.contract.streamer_symbol]
             self._quality[batch.contract.streamer_symbol].add(batch, received_ns[-1])
+            if line.rung.listens or line.rung.is_inferred:
+                batch = self._told(line, batch)
             items = line.take(batch)
             if items and isinstance(items[-1], TradeBatch):
                 self._lag_ms = (int(items[-1].received_ns[-1]) - int(items[-1].time_ns[-1])) / 1e6
             is_full |= self._hand_over(line, items, before_read=True)
         return is_full
+
+    # -- the ladder of sources
+
+    @property
+    def _first_source(self) -> Source:
+        """Where trades come from as long as nothing else was seen."""
+        return "time_and_sale" if self._settings.delta_source == "auto" else self._settings.delta_source
+
+    def _tick(self, *, is_new: bool = False) -> None:
+        """Once a second: does TimeAndSale tell what happens? `is_new`: the connection is."""
+        now_s = _now_s()
+        for line in self._lines.values():
+            rung = line.rung
+            if is_new or not line.listeners:
+                rung.start_over(now_s)
+            was = rung.source
+            if rung.advance(now_s):
+                self._listen(line)
+            if rung.source != was:
+                self._notes.append(f"{line.contract.symbol}: no TimeAndSale came while the market traded; trades are made of {rung.source} now")
+                if was == "time_and_sale":
+                    line.fall()
+                self._hand_over(line, line.settle())
+        if self._ticking is not None:
+            self._ticking.cancel()
+        self._ticking = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
+
+    def _told(self, line: Line, batch: TradeBatch) -> TradeBatch:
+        """TimeAndSale after a silence; what is left of it to be taken."""
+        was, batch = line.rung.source, line.told(batch, _now_s())
+        if was != line.rung.source:
+            self._notes.append(f"{line.contract.symbol}: TimeAndSale comes; trades are those of the exchange again")
+        self._listen(line)
+        return batch
+
+    def _substitute(self, value: Quote | LastTrade) -> None:
+        """A quote or last trade of a contract whose TimeAndSale is silent."""
+        line = self._lines[value.contract.streamer_symbol]
+        if self._hand_over(line, line.substitute(value, _now_s())):
+            self._pause()
+
+    def _listen(self, line: Line) -> None:
+        """Ask for Trade and Quote, or do not any more, as the rung wants."""
+        if line.rung.listens and line.listeners:
+            wanted = self._board.watch(line.contract)
+            for dialogue in self._keeper.dialogues:
+                dialogue.ask_board(wanted)
+        else:
+            gone = self._board.unwatch(line.contract)
+            for dialogue in self._keeper.dialogues:
+                dialogue.leave("TICKER", gone)
 
     def _hand_over(self, line: Line, items: Sequence[TradeBatch | Gap], *, before_read: bool = False) -> bool:
         """To the listeners, and what the journal cannot know from the messages alone to the journal. True where a listener is full."""
@@ -364,6 +437,7 @@ class TastyTradeProvider(DataProvider):
     def _cancelled(self, listener: Subscription[TradeBatch | Gap | Roll]) -> None:
         symbol = listener.contract.streamer_symbol
         if self._lines[symbol].leave(listener):
+            self._listen(self._lines[symbol])
             for dialogue in self._keeper.dialogues:
                 dialogue.leave("STREAM", [Item(TIME_AND_SALE, symbol)])
 
@@ -390,6 +464,10 @@ class TastyTradeProvider(DataProvider):
     @property
     def _rules(self) -> Any:
         return {"invalid_ticks": self._settings.invalid_ticks, "spread_legs": self._settings.spread_legs, "trust_flags": self._trust_flags}
+
+    def _known_minutes(self, contract: Contract) -> dict[int, tuple[float, float, float]]:
+        line = self._lines.get(contract.streamer_symbol)
+        return {} if line is None else line.minutes.whole()
 
     def _new_intake(self) -> Intake:
         return Intake(**self._rules)
@@ -429,6 +507,10 @@ class TastyTradeProvider(DataProvider):
             self._state, self._since_ns = state, time.time_ns()
 
 
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
 class _Ears:
     """What a dialogue hears, for the provider."""
 
@@ -441,7 +523,9 @@ class _Ears:
 
     def wanted_trades(self) -> list[Item]:
         """All that somebody listens to."""
-        return [Item(TIME_AND_SALE, symbol) for symbol, line in self._provider._lines.items() if line.listeners]
+        wanted = [(symbol, line) for symbol, line in self._provider._lines.items() if line.listeners]
+        is_asked = self._provider._first_source == "time_and_sale"
+        return [Item(TIME_AND_SALE, symbol) for symbol, _ in wanted] if is_asked else []
 
     def board(self, raws: Sequence[bytes], received_ns: Sequence[int], columns: Columns) -> None:
         """Quotes and figures."""

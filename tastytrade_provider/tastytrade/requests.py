@@ -17,11 +17,11 @@ from .stream import Stream
 class SnapshotRequest:
     """One series being gathered on a channel of its own. `take` its data, `fail` it, `await result()`."""
 
-    def __init__(self, stream: Stream, event_type: str, fields: Sequence[str], item: Item) -> None:
+    def __init__(self, stream: Stream, event_type: str, fields: Sequence[str], item: Item, contract: str = "HISTORY") -> None:
         protocol = stream.protocol
         self._loop = asyncio.get_running_loop()
         self.snapshot = Snapshot(self._loop.time())
-        self.channel = protocol.open_channel("FEED", "HISTORY")
+        self.channel = protocol.open_channel("FEED", contract)
         self._stream, self._what = stream, f"{event_type} of {item.symbol}"
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._timer: asyncio.TimerHandle | None = None

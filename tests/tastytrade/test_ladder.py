@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tastytrade_provider.model import Action, Quote, TradeFlag
-from tastytrade_provider.tastytrade.ladder import MINUTE_NS, FallbackTrades, Observation, Seen, TickQuality, Verdict, decide, fallback_trades
+from tastytrade_provider.tastytrade.fallback import FallbackTrades
+from tastytrade_provider.tastytrade.ladder import MINUTE_NS, Observation, Seen, TickQuality, Verdict, decide
 from tastytrade_provider.tastytrade.quotes import LastTrade
 from tests.checks.builders import ES, a_batch, opening
 
@@ -208,7 +209,7 @@ def test_a_one_sided_or_crossed_quote_leaves_it_to_the_tick_rule(one_sided: Quot
 
 
 def test_the_tick_rule_source_looks_at_no_quote() -> None:
-    batch = fallback_trades(ES, [last(0), last(1, 6000.0), quote(6000.25, 6000.5), last(2, 6000.25), last(4, 6000.25)], "tick_rule")
+    batch = FallbackTrades(ES, "tick_rule").take([last(0), last(1, 6000.0), quote(6000.25, 6000.5), last(2, 6000.25), last(4, 6000.25)])
     assert rows(batch) == [(6000.0, 1.0, 0, NOWHERE), (6000.25, 1.0, 1, TICK_RULE), (6000.25, 2.0, 1, TICK_RULE)]
     assert batch is not None
     assert all(math.isnan(bid) for bid in batch.bid)
