@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ Item = Bar | Gap
 NO_HISTORY = "no history"
 _SETTLE_NS = 2_000_000_000  # a candle is asked for this long after its end, when its last trade is surely in it
 _LATE_NS = 500_000_000  # the clock closes a bar this long after its end: a trade that comes later still makes it a revision
+_OPENING_NS = 60_000_000_000  # for so long after the open, nobody may have traded
 _TICK_S = 0.25
 _ROOM = 5_000_000  # trades that may wait while history is fetched: more than a busy session has
 
@@ -80,6 +82,9 @@ class Join:
             self._from_ns = next_ns if timeframe.is_time and first_ns < start_ns else start_ns
         self._own_ns = self.opened_ns  # bars from here on are made of trades, those before of candles
         self._halves: dict[int, Bar] = {}  # what live trades made of the half bars, should no candle come
+        self._torn: list[tuple[int, int]] = []  # stretches of bars that a gap touches, to be asked for again
+        self._incomplete: dict[int, Bar] = {}  # bars in them, as they were handed over
+        self._patched: dict[int, int] = {}  # start of a bar that candles told -> its revision
         self._held: list[Bar] = []
 
     @property
@@ -126,6 +131,9 @@ class Join:
         if isinstance(item, TradeBatch):
             return self._passed(self.builder.add(item))
         bars = self._passed(self.builder.add_gap(item))
+        if not item.filled and self.timeframe.is_time:
+            grid = Grid(self.contract, self.timeframe, "session_open", item.start_ns, item.end_ns)
+            self._torn.append((grid.span(item.start_ns)[0], grid.span(item.end_ns - 1)[1]))
         return [item, *bars] if item.end_ns > self._from_ns else bars
 
     def advance(self, now_ns: int) -> list[Item]:
@@ -135,6 +143,23 @@ class Join:
     def is_half_due(self, now_ns: int) -> bool:
         """Whether the candles of `half` can be asked for now."""
         return self.half is not None and now_ns >= self.half[1] + _SETTLE_NS
+
+    def torn_due(self, now_ns: int) -> tuple[int, int] | None:
+        """A stretch of bars that a gap touches and that candles can be asked for now, once; None where there is none."""
+        due = next((stretch for stretch in self._torn if now_ns >= stretch[1] + _SETTLE_NS), None)
+        if due is not None:
+            self._torn.remove(due)
+        return due
+
+    def patch(self, found: Sequence[Bar]) -> list[Item]:
+        """Bars that a gap touches, with the totals that candles tell: `delta_source` says so, and `complete` stays False, since nobody knows more of them."""
+        patched: list[Item] = []
+        for bar in self.wanted(found):
+            made = self._incomplete.pop(bar.start_ns, None)
+            if made is None or (made.volume or 0.0) < (bar.volume or 0.0):
+                self._patched[bar.start_ns] = 0 if made is None else made.revision + 1
+                patched.append(replace(bar, complete=False, revision=self._patched[bar.start_ns]))
+        return patched
 
     def mend(self, found: Sequence[Bar]) -> list[Item]:
         """The candles of `half`, and what waited behind them. A half bar without a candle is handed over as it is, `complete=False`, after a Gap."""
@@ -153,12 +178,24 @@ class Join:
         return [bar for bar in bars if bar.start_ns >= self._from_ns and (self.hours == "eth" or self._is_regular(bar))]
 
     def _passed(self, bars: Sequence[Bar]) -> list[Item]:
-        passed = self.wanted([bar for bar in bars if bar.start_ns >= self._own_ns])
+        passed = self.wanted([bar for bar in map(self._after_patch, bars) if bar is not None and bar.start_ns >= self._own_ns])
+        if self._torn:
+            self._incomplete |= {bar.start_ns: bar for bar in passed if not bar.complete}
         if self.half is None:
             return list(passed)
         self._halves |= {bar.start_ns: bar for bar in bars if self.half[0] <= bar.start_ns < self._own_ns}
         self._held += passed
         return []
+
+    def _after_patch(self, bar: Bar) -> Bar | None:
+        """A bar as it is to be handed over where candles have told its totals before; None: they know better."""
+        revision = self._patched.get(bar.start_ns)
+        if revision is None:
+            return bar
+        if not bar.complete:
+            return None
+        self._patched[bar.start_ns] = revision + 1
+        return replace(bar, revision=revision + 1)
 
     def _is_regular(self, bar: Bar) -> bool:
         table = sessions_between(self.contract.calendar, bar.start_ns, bar.start_ns)
@@ -253,8 +290,8 @@ class BarFeed:
                 batch, cut_ns, _ = await self._history.refill(join.contract, join.opened_ns)
             except FeedError:
                 return None, False
-            if cut_ns is not None:
-                return None, False
+            if cut_ns is not None or (len(batch) == 0 and self._wall_ns() - join.opened_ns > _OPENING_NS):
+                return None, False  # nothing at all of an open session: the feed does not serve its trades
             intake = self._make_intake()
             taken = intake.take_snapshot(batch)
             self._line.intake.acquaint(intake)
@@ -296,6 +333,11 @@ class BarFeed:
                 except FeedError:
                     found = []
                 self._put(join.mend(found))
+            if (stretch := join.torn_due(now_ns)) is not None:
+                try:
+                    self._put(join.patch(await self._asked(join, *stretch)))
+                except (FeedError, UnsupportedTimeframe):
+                    continue  # the gap was told, and the bars say that they are not complete
 
     def _take(self, join: Join, item: TradeBatch | Gap | Roll, now_s: float) -> None:
         if isinstance(item, Roll):

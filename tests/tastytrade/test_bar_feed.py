@@ -464,3 +464,32 @@ async def test_a_lost_connection_while_the_half_bar_is_asked_for_leaves_it_marke
         items = await collected(provider.subscribe_bars(source.contracts[0]), provider, 3)
     assert [type(item) for item in items] == [Gap, Bar, Bar]
     assert [bar.complete for bar in items[1:]] == [False, True]
+
+
+def test_a_bar_that_a_gap_touches_comes_again_with_the_totals_of_its_candle() -> None:
+    join = Join(ES, M1, "eth", None, SEAM_NS, "exclude")
+    join.begin(a_batch(time_ns=[SEAM_NS - S], price=[6000.0], size=[1.0], index=[1]))
+    gap = Gap(ES, SEAM_NS + 70 * S, SEAM_NS + 100 * S, "connection lost")
+    items = [*join.take(a_batch(time_ns=[SEAM_NS + 65 * S], price=[6000.0], size=[2.0], index=[2])), *join.take(gap)]
+    items += join.take(a_batch(time_ns=[SEAM_NS + 125 * S], price=[6001.0], size=[3.0], index=[3]))
+    [torn] = [item for item in items if isinstance(item, Bar) and not item.complete]
+    assert (torn.start_ns, torn.volume, torn.revision) == (SEAM_NS + MINUTE_NS, 2.0, 0)
+    assert join.torn_due(SEAM_NS + 121 * S) is None  # its candle is not settled yet
+    assert join.torn_due(SEAM_NS + 122 * S) == (SEAM_NS + MINUTE_NS, SEAM_NS + 2 * MINUTE_NS)
+    assert join.torn_due(SEAM_NS + 999 * S) is None  # asked for once
+    candle = replace(a_bar(start_ns=torn.start_ns, end_ns=torn.end_ns, volume=9.0, buy_volume=4.0, sell_volume=5.0), delta_source="candle")
+    [told] = join.patch([candle])
+    assert isinstance(told, Bar)
+    assert (told.volume, told.delta_source, told.complete, told.revision) == (9.0, "candle", False, 1)
+    late = join.take(a_batch(time_ns=[SEAM_NS + 66 * S], price=[6000.0], size=[1.0], index=[4]))
+    assert not [item for item in late if isinstance(item, Bar) and item.start_ns == torn.start_ns]  # the candle has it already
+    filled = join.take(replace(gap, filled=True))
+    assert [(item.complete, item.revision) for item in filled if isinstance(item, Bar)] == [(True, 2)]
+
+
+def test_a_candle_that_tells_no_more_than_the_trades_changes_nothing() -> None:
+    join = Join(ES, M1, "eth", None, SEAM_NS, "exclude")
+    join.begin(a_batch(time_ns=[SEAM_NS - S], price=[6000.0], size=[1.0], index=[1]))
+    join.take(Gap(ES, SEAM_NS + 70 * S, SEAM_NS + 100 * S, "connection lost"))
+    join.take(a_batch(time_ns=[SEAM_NS + 101 * S, SEAM_NS + 125 * S], price=[6000.0, 6001.0], size=[2.0, 1.0], index=[2, 3]))
+    assert join.patch([a_bar(start_ns=SEAM_NS + MINUTE_NS, end_ns=SEAM_NS + 2 * MINUTE_NS, volume=2.0, buy_volume=1.0, sell_volume=1.0)]) == []

@@ -12,7 +12,7 @@ import pytest
 
 from tastytrade_provider import create_provider
 from tastytrade_provider.dxlink.connection import Connection
-from tastytrade_provider.emulator import Emulator, Print, Wire
+from tastytrade_provider.emulator import Emulator, Market, Print, Wire, columns
 from tastytrade_provider.errors import NoData, RequestTimeout, UnsupportedTimeframe, UsageError
 from tastytrade_provider.model import AggressorSide, Gap, Quote, TradeFlag
 from tastytrade_provider.tastytrade import requests, upkeep
@@ -81,6 +81,48 @@ async def test_where_the_market_was_closed_there_are_no_bars_and_where_it_was_op
             await provider.historical_bars(es, "1m", "2026-02-26T15:00:00Z", "2026-02-26T15:00:00Z")
         with pytest.raises(UnsupportedTimeframe, match="'7x' is not a number followed by"):
             await provider.historical_bars(es, "7x")
+
+
+async def test_regular_hours_of_a_night_are_empty_and_no_error() -> None:
+    source = excerpt(roots=("ES",))
+    async with of_the_past(source) as emulator, create_provider(login(emulator)) as provider:
+        es = await provider.resolve("ES")
+        night = await provider.historical_bars(es, "1m", "2026-02-26T08:00:00Z", "2026-02-26T09:00:00Z", hours="rth")
+    assert len(night) == 0
+    assert "buy_volume" in night
+
+
+async def test_trades_that_the_feed_does_not_have_are_an_error_and_not_an_empty_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = excerpt(events=900, roots=("ES",))
+    monkeypatch.setattr(requests, "Snapshot", partial(Snapshot, deadline_s=0.05))
+    wire = Wire(unserved=frozenset({"TimeAndSale"}))
+    async with of_the_past(source, wire=wire, start_on=("Quote",)) as emulator, create_provider(login(emulator)) as provider:
+        es = await provider.resolve("ES")
+        with pytest.raises((NoData, RequestTimeout), match="TimeAndSale|trades of"):
+            await provider.historical_trades(es, _iso(source.start_ns), _iso(source.prints()[-1].time_ns))
+
+
+@pytest.mark.parametrize("is_swapped", [False, True])
+async def test_candles_that_contradict_the_trades_of_the_same_minutes_are_served_without_a_split(is_swapped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Excerpt(Market(seed=5, roots=("ES",), prints_per_s=2.0), 4000)
+    if is_swapped:
+        right = columns.COLUMNS["Candle"]
+        swap = {"bidVolume": "askVolume", "askVolume": "bidVolume"}
+        monkeypatch.setitem(columns.COLUMNS, "Candle", tuple(swap.get(name, name) for name in right))
+    async with Emulator(source, speed="max", start_on=("TimeAndSale",)) as emulator, create_provider(login(emulator)) as provider:
+        es = await provider.resolve("ES")
+        provider.subscribe_trades(es).on(lambda item: None)
+        await emulator.wait_finished()
+        line = provider._lines[es.streamer_symbol]  # type: ignore[attr-defined]
+        await until(lambda: line.intake.last_time_ns == source.prints()[-1].time_ns, "the last trade did not come")
+        last = source.prints()[-1].time_ns
+        bars = await provider.historical_bars(es, "1m", _iso(source.start_ns), _iso(last))
+        fives = await provider.historical_bars(es, "5m", _iso(source.start_ns), _iso(last))
+    assert len(line.minutes.whole()) >= 3
+    for frame in (bars, fives):  # what one-minute bars have shown holds for all
+        assert set(frame.delta_source) == ({"none"} if is_swapped else {"candle"})
+        assert frame.buy_volume.isna().all() == is_swapped
+        assert frame.volume.notna().all()
 
 
 async def test_historical_trades_are_the_prints_each_once_and_marked() -> None:
