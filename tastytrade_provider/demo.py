@@ -82,7 +82,7 @@ class DemoProvider(TastyTradeProvider):
         self._was_played, self._is_at_end = True, False
         await self.emulator.start()
         self._settings = TastytradeSettings(client_secret=SecretStr(CLIENT_SECRET), refresh_token=SecretStr(REFRESH_TOKEN), api_url=self.emulator.api_url)
-        self._account = Account(self._settings)
+        self._account = Account(self._settings, note=self._notes.append)
         try:
             await super().connect()
         except BaseException:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 from .errors import NotSupported, UsageError
 from .model import Bar, Contract, Gap, Quote, Roll, Summary, TradeBatch
@@ -283,6 +283,11 @@ class Subscription(Generic[T]):
             self._wake.set_result(None)
 
 
+async def all_ended(subscriptions: Iterable[Subscription[Any]]) -> None:
+    """Wait until every one of them has ended; raises the first error that ended one."""
+    await asyncio.gather(*(subscription.ended() for subscription in subscriptions))
+
+
 class DataProvider(ABC):
     """A source of market data. Times given as `start` and `end` are aware datetimes or ISO text with a zone; ranges are [start, end) by bar start.
 
@@ -291,6 +296,8 @@ class DataProvider(ABC):
 
     name: str
     capabilities: Capabilities
+    progress: Callable[[str, int, float], None] | None = None
+    """Set it to be told how a long history comes along: (what, rows so far, share of the range that is here, 0 to 1). None: nobody is told."""
 
     @property
     @abstractmethod

@@ -34,6 +34,7 @@ _CHICAGO, _NEW_YORK = "America/Chicago", "America/New_York"
 _METALS = "CMEGlobex_EnergyAndMetals"  # pandas_market_calendars' one table for COMEX and NYMEX
 _EQUITY, _RATES, _CRYPTO = "CME Globex Equity", "CME Globex Fixed Income", "CME Globex Crypto"
 _GRAINS, _LIVESTOCK = "CMEGlobex_Grains", "CMEGlobex_Livestock"
+_INDEX = "CBOE_Index_Options"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Calendar:
     timezone  zone of `rth`, of `pause` and of a reset given as a time of day
     rth       regular trading hours, local "HH:MM"; None where the product has no such convention
     pause     a halt inside the session, local "HH:MM", up to and including the label date `pause_until`
+    after_h   hours of trading after the regular close; where there are any, the session is the table's `pre` to `post`, which moves with an early close
     """
 
     pmc: str
@@ -52,6 +54,7 @@ class Calendar:
     rth: tuple[str, str] | None
     pause: tuple[str, str] | None = None
     pause_until: str = "9999-12-31"
+    after_h: int = 0
 
 
 # RTH of equity indices is the New York cash session; of metals, energy, rates and FX the hours of the former trading floor. No exchange
@@ -71,6 +74,10 @@ CALENDARS: Final[dict[str, Calendar]] = {
     "CMEGlobex_Grains": Calendar(_GRAINS, _CHICAGO, "grains", ("08:30", "13:20"), ("07:45", "08:30")),
     "CMEGlobex_Livestock": Calendar(_LIVESTOCK, _CHICAGO, "livestock", ("08:30", "13:05")),
     "CME Globex Crypto": Calendar(_CRYPTO, _CHICAGO, "crypto", None),  # never had a floor
+    # Shares and ETFs: 04:00 to 20:00, on half days to 17:00. The overnight session that some shares have elsewhere is left out: a print of it belongs to
+    # the session that closed.
+    "NYSE": Calendar("NYSE", _NEW_YORK, "shares", ("09:30", "16:00"), after_h=4),
+    "CBOE_Index_Options": Calendar(_INDEX, _CHICAGO, "indices", ("08:30", "15:00")),  # while an index is computed
     "24/7": Calendar("", "UTC", "crypto", None),  # spot and perpetuals: the UTC day, labelled with its date
 }
 
@@ -132,6 +139,9 @@ OVERRIDES: Final = (
     Override((_RATES,), _days("2018-12-05"), None, "the same release of 2018-12-02: closed from the evening of 4 December"),
     Override((_RATES, _GRAINS, _LIVESTOCK), _days("2025-01-09"), "12:15", "the same release of 2024-12-30"),
     Override((_METALS,), _yearly(12, 24, _MON_THU), "12:45", "pmc has 2026 only; NYMEX closed alike in 2013"),
+    Override(
+        (_INDEX,), _yearly(12, 24, _MON_THU), "12:15", "pmc misses it; its NYSE table closes the shares at 12:00 Chicago, index options follow a quarter later"
+    ),
     Override((_GRAINS,), _yearly(12, 24, _MON_THU) + _after_thanksgiving(), "12:05", "pmc has it for livestock only; grains close alike"),
     Override(
         (_GRAINS, _LIVESTOCK),
@@ -231,12 +241,13 @@ def _pmc(name: str) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _hours(pmc: str, year: int) -> list[tuple[int, int, int]]:
+def _hours(pmc: str, year: int, is_extended: bool) -> list[tuple[int, int, int]]:
     """(label, open_ns, close_ns) of the sessions labelled in `year`, overrides applied."""
     zone = ZoneInfo(_CHICAGO)
     # from mid-December, because a continuous session opens when the one before closed
-    schedule = _pmc(pmc).schedule(f"{year - 1}-12-15", f"{year}-12-31")
-    columns = (schedule[name].dt.as_unit("ns").astype("int64").tolist() for name in ("market_open", "market_close"))
+    ends = ["pre", "post"] if is_extended else ["market_open", "market_close"]
+    schedule = _pmc(pmc).schedule(f"{year - 1}-12-15", f"{year}-12-31", market_times=ends)
+    columns = (schedule[name].dt.as_unit("ns").astype("int64").tolist() for name in ends)
     rows = {label.date(): times for label, times in zip(schedule.index, zip(*columns, strict=True), strict=True)}
     if pmc in _CLOSE_1615[0]:
         for day, (opened, closed) in rows.items():
@@ -262,7 +273,7 @@ def _years(name: str, first: int, last: int) -> SessionTable:
     """All sessions labelled in the years `first` to `last`."""
     calendar = _calendar(name)
     if calendar.pmc:
-        rows = [row for year in range(first, last + 1) for row in _hours(calendar.pmc, year)]
+        rows = [row for year in range(first, last + 1) for row in _hours(calendar.pmc, year, calendar.after_h > 0)]
     else:
         days = range(_day(dt.date(first, 1, 1)), _day(dt.date(last + 1, 1, 1)))
         rows = [(day, day * DAY_NS, (day + 1) * DAY_NS) for day in days]
@@ -273,7 +284,7 @@ def _years(name: str, first: int, last: int) -> SessionTable:
         dates = [_date(day) for day in label.tolist()]
         begin, end = (np.array([_ns(day, local, zone) for day in dates], np.int64) for local in calendar.rth)
         held = (begin >= opened) & (begin < closed)
-        rth_open[held], rth_close[held] = begin[held], np.minimum(end, closed)[held]
+        rth_open[held], rth_close[held] = begin[held], np.minimum(end, closed - np.int64(calendar.after_h * 3600 * 10**9))[held]
     for column in (opened, closed, label, rth_open, rth_close):
         column.flags.writeable = False  # shared by every caller
     return SessionTable(opened, closed, label, rth_open, rth_close)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import click
 
 from ..config import load
 from ..errors import NotSupported
 from ..journal import Journal
-from ..provider import DataProvider, ProviderStatus, Subscription
+from ..provider import DataProvider, ProviderStatus, all_ended
 from ..registry import create_provider
 
 _TELL_EVERY_S = 5.0
@@ -44,7 +43,7 @@ async def _record(provider: DataProvider, journal: Journal, symbols: tuple[str, 
     async with provider:
         subscriptions = [provider.subscribe_trades(await provider.resolve(symbol)).on(lambda item: None) for symbol in symbols]
         click.echo(f"recording {', '.join(symbols)} from {provider.name} to {journal.path}; Ctrl-C ends it")
-        ended = asyncio.ensure_future(_all_ended(subscriptions))
+        ended = asyncio.ensure_future(all_ended(subscriptions))
         try:
             while not ended.done() and (until_s is None or time.monotonic() < until_s):
                 wait_s = _TELL_EVERY_S if until_s is None else min(_TELL_EVERY_S, max(until_s - time.monotonic(), 0.0))
@@ -55,10 +54,6 @@ async def _record(provider: DataProvider, journal: Journal, symbols: tuple[str, 
         finally:
             ended.cancel()
             await asyncio.wait([ended])
-
-
-async def _all_ended(subscriptions: Sequence[Subscription[Any]]) -> None:
-    await asyncio.gather(*(subscription.ended() for subscription in subscriptions))
 
 
 def _counts(journal: Journal, status: ProviderStatus) -> str:

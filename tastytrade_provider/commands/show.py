@@ -10,7 +10,7 @@ from typing import Any
 import click
 import orjson
 
-from ..provider import DataProvider, Subscription
+from ..provider import DataProvider, Subscription, all_ended
 from ..watch import Watched, table
 
 _REFRESH_S = 0.25
@@ -32,7 +32,7 @@ async def show(
     clock_speed  how fast the exchange's clock runs, where it closes bars without a trade; None: only trades do
     """
     until = time.monotonic() + seconds if seconds else None
-    ended = asyncio.create_task(_all_ended(subscriptions))
+    ended = asyncio.create_task(all_ended(subscriptions))
     try:
         if quiet:
             while not ended.done() and (until is None or time.monotonic() < until):
@@ -114,7 +114,3 @@ def _tick(watched: Sequence[Watched], clock_speed: float | None) -> None:
 
 def _wait_s(until: float | None) -> float:
     return _REFRESH_S if until is None else max(0.0, min(_REFRESH_S, until - time.monotonic()))
-
-
-async def _all_ended(subscriptions: Sequence[Subscription[Any]]) -> None:
-    await asyncio.gather(*(subscription.ended() for subscription in subscriptions))

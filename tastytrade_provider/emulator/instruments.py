@@ -1,4 +1,4 @@
-"""Futures as a listing has them: product table, month codes, expiry, front month.
+"""What can be listed: futures with their product table, month codes, expiry and front month; some shares, indices and cryptocurrencies.
 
 Expiries follow each product's rule on weekdays; exchange holidays, which move a few of them by a day, are left out.
 """
@@ -127,6 +127,46 @@ PRODUCTS: Final = {
     )
 }
 
+
+@dataclass(frozen=True)
+class Security:
+    """What is no future. `contract.exchange` is the market a share is listed on, as the API writes it."""
+
+    contract: Contract
+    description: str
+    is_etf: bool = False
+
+
+SHARES, INDICES, COINS = "NYSE", "CBOE_Index_Options", "24/7"
+"""Session calendars, by which a contract that is no future is known as one or the other."""
+
+
+def _share(symbol: str, market: str, description: str, is_etf: bool = False) -> Security:
+    return Security(Contract(symbol, symbol, symbol, market, calendar=SHARES), description, is_etf)
+
+
+def _index(symbol: str, description: str) -> Security:
+    return Security(Contract(symbol, symbol, symbol, "OTC", calendar=INDICES), description)
+
+
+def _coin(symbol: str, description: str) -> Security:
+    return Security(Contract(symbol, symbol, f"{symbol}:CXTALP", "CXTALP", size_step=1e-8, calendar=COINS), description)
+
+
+# Markets, the suffix of coins and the OTC of indices as in public examples of the API's replies.
+SECURITIES: Final = {
+    "SPY": _share("SPY", "ARCX", "SPDR S&P 500 ETF Trust", is_etf=True),
+    "QQQ": _share("QQQ", "XNAS", "Invesco QQQ Trust", is_etf=True),
+    "AAPL": _share("AAPL", "XNAS", "Apple Inc"),
+    "BRK/B": _share("BRK/B", "XNYS", "Berkshire Hathaway Inc Class B"),
+    "ES:XNYS": _share("ES", "XNYS", "Eversource Energy"),  # which has the letters of the E-mini S&P 500
+    "SPX": _index("SPX", "S&P 500 Index"),
+    "VIX": _index("VIX", "Cboe Volatility Index"),
+    "BTC/USD": _coin("BTC/USD", "Bitcoin to USD"),
+    "ETH/USD": _coin("ETH/USD", "Ethereum to USD"),
+}
+"""By the name that means them alone."""
+
 _SYMBOL = re.compile(r"/?([A-Z0-9]{1,3}?)([FGHJKMNQUVXZ])(\d)(\d?)(?::[A-Z]+)?", re.IGNORECASE)
 
 
@@ -138,7 +178,7 @@ def future(root: str, year: int, month: int) -> Contract:
     ('/ESH4', '/ESH24:XCME', datetime.date(2024, 3, 15))
     """
     if root not in PRODUCTS:
-        raise UnknownContract(f"no futures product {root!r}; known are {', '.join(PRODUCTS)}")
+        raise UnknownContract(f"no futures product {root!r}; known are {', '.join(PRODUCTS)}, and besides {', '.join(SECURITIES)}")
     product, code = PRODUCTS[root], MONTHS[month - 1]
     return Contract(
         root,
@@ -162,12 +202,24 @@ def listed(root: str, day: dt.date) -> Iterator[Contract]:
                 yield contract
 
 
+def expired(root: str, day: dt.date, count: int) -> list[Contract]:
+    """The last `count` contracts of a product that expired before `day`, oldest first.
+
+    >>> [contract.symbol for contract in expired("ES", dt.date(2026, 3, 2), 2)]
+    ['/ESU5', '/ESZ5']
+    """
+    before = itertools.takewhile(lambda contract: contract.expiry is not None and contract.expiry < day, listed(root, day.replace(day=1, year=day.year - 2)))
+    return list(before)[-count:]
+
+
 def front_month(root: str, day: dt.date) -> Contract:
-    """The contract that trades most on `day`: the nearest one that is not about to expire.
+    """The contract that trades most on `day`: the nearest one that is not about to expire. Of `SECURITIES` the one there is.
 
     >>> front_month("ES", dt.date(2026, 3, 13)).symbol
     '/ESM6'
     """
+    if root in SECURITIES:
+        return SECURITIES[root].contract
     return next(listed(root, day + dt.timedelta(days=PRODUCTS[root].roll_days if root in PRODUCTS else 0)))
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from tastytrade_provider.emulator.instruments import MONTHS, PRODUCTS, Product, listed
+from tastytrade_provider.emulator.instruments import INDICES, MONTHS, PRODUCTS, SECURITIES, SHARES, Product, expired, listed
 from tastytrade_provider.model import Contract
 
 LISTED = 6
 """Contracts of each product that are listed, the front month among them."""
+EXPIRED = 2
+"""Expired contracts of each product that are still told where they are asked for."""
 
 
-def futures(contracts: Sequence[Contract], market_ns: int) -> list[dict[str, Any]]:
-    """The futures of a source's products on the market's day: its own contracts, and further months in which nothing trades."""
+def futures(contracts: Sequence[Contract], market_ns: int, *, only_active: bool = True) -> list[dict[str, Any]]:
+    """The futures of a source's products on the market's day: its own contracts, further months in which nothing trades, and if asked for expired ones."""
     day = _day(market_ns)
     shown: dict[str, Contract] = {contract.symbol: contract for contract in contracts if contract.symbol.startswith("/")}
     active: dict[str, str] = {}
@@ -28,6 +31,8 @@ def futures(contracts: Sequence[Contract], market_ns: int) -> list[dict[str, Any
             shown.setdefault(contract.symbol, contract)
     items = []
     for root, symbol in active.items():
+        over = [] if only_active or root not in PRODUCTS else [contract for contract in expired(root, day, EXPIRED) if contract.symbol not in shown]
+        items += [_future(replace(contract, is_active=False), is_front=False, is_next=False, target=symbol) for contract in over]
         months = sorted((c for c in shown.values() if c.root == root), key=lambda contract: contract.expiry or dt.date.max)
         at = [contract.symbol for contract in months].index(symbol)
         for i, contract in enumerate(months):
@@ -49,7 +54,7 @@ def _future(contract: Contract, is_front: bool, is_next: bool, target: str) -> d
         "last-trade-date": expiry,
         "expiration-date": expiry,
         "closing-only-date": expiry,
-        "active": True,
+        "active": contract.is_active,
         "active-month": is_front,
         "next-active-month": is_next,
         "is-closing-only": False,
@@ -61,7 +66,7 @@ def _future(contract: Contract, is_front: bool, is_next: bool, target: str) -> d
         "streamer-exchange-code": contract.streamer_symbol.partition(":")[2],
         "streamer-symbol": contract.streamer_symbol,
         "back-month-first-calendar-symbol": True,
-        "is-tradeable": True,
+        "is-tradeable": contract.is_active,
         "future-product": _product(PRODUCTS[contract.root]),
         "tick-sizes": [{"value": _text(contract.tick_size)}],
     }
@@ -105,9 +110,41 @@ def _product(product: Product) -> dict[str, Any]:
     }
 
 
-def cryptocurrencies(contracts: Iterable[Contract]) -> list[dict[str, Any]]:
-    """What is no future is served as a cryptocurrency, since only there a size has decimals."""
-    others = (contract for contract in contracts if not contract.symbol.startswith("/"))
+def equities(contracts: Sequence[Contract]) -> list[dict[str, Any]]:
+    """The shares, ETFs and indices of a source, told by their calendars."""
+    return [_equity(number, contract) for number, contract in enumerate(contracts, start=1) if contract.calendar in (SHARES, INDICES)]
+
+
+def _equity(number: int, contract: Contract) -> dict[str, Any]:
+    is_index = contract.calendar == INDICES
+    security = next((security for security in SECURITIES.values() if security.contract.symbol == contract.symbol), None)
+    name = contract.symbol if security is None else security.description
+    described = {
+        "id": number,
+        "symbol": contract.symbol,
+        "instrument-type": "Equity",
+        "short-description": name,
+        "is-index": is_index,
+        "listed-market": contract.exchange,
+        "description": name,
+        "lendability": "Locate Required" if is_index else "Easy To Borrow",
+        "borrow-rate": "0.0",
+        "market-time-instrument-collection": "Equity Index" if is_index else "Equity",
+        "is-closing-only": False,
+        "is-options-closing-only": False,
+        "active": not is_index,  # as the API says of SPX: an index cannot be traded itself
+        "is-fractional-quantity-eligible": not is_index,
+        "is-illiquid": False,
+        "is-etf": security is not None and security.is_etf,
+        "streamer-symbol": contract.streamer_symbol,
+        "option-tick-sizes": [{"value": "0.01", "threshold": "3.0"}, {"value": "0.05"}],
+    }
+    return described if is_index else described | {"tick-sizes": [{"value": "0.0001", "threshold": "1.0"}, {"value": _text(contract.tick_size)}]}
+
+
+def cryptocurrencies(contracts: Sequence[Contract]) -> list[dict[str, Any]]:
+    """What is neither future nor share: only there a size has decimals."""
+    others = (contract for contract in contracts if not contract.symbol.startswith("/") and contract.calendar not in (SHARES, INDICES))
     return [_cryptocurrency(number, contract) for number, contract in enumerate(others, start=1)]
 
 

@@ -21,6 +21,7 @@ from tastytrade_provider.model import Contract
 CLIENT_SECRET: Final = "emulated-client-secret"
 REFRESH_TOKEN: Final = "emulated-refresh-token"
 DEFAULT_PER_PAGE: Final = 250
+MOST_PER_PAGE: Final = 1000
 ACCESS_TOKEN_LIFE_S: Final = 900.0
 QUOTE_TOKEN_LIFE_S: Final = 86_400.0
 
@@ -85,10 +86,17 @@ class Tokens:
 
 
 class Rest:
-    """The endpoints. `dxlink_url` is what `/api-quote-tokens` names; set it once it is known."""
+    """The endpoints.
+
+    dxlink_url     what `/api-quote-tokens` names; set it once it is known
+    unstreamed     symbols whose `streamer-symbol` is told as empty, which the API's schema allows; add to it
+    most_per_page  longest page of a list, whatever is asked for; set it lower to have many pages
+    """
 
     def __init__(self, contracts: Sequence[Contract], client_secret: str = CLIENT_SECRET, refresh_token: str = REFRESH_TOKEN, dxlink_url: str = "") -> None:
         self.dxlink_url = dxlink_url
+        self.unstreamed: set[str] = set()
+        self.most_per_page = MOST_PER_PAGE
         self.access_tokens = Tokens("access", ACCESS_TOKEN_LIFE_S)
         self.quote_tokens = Tokens("quote", QUOTE_TOKEN_LIFE_S)
         self._contracts = tuple(contracts)
@@ -140,18 +148,35 @@ class Rest:
         }
         return _data(content, "/api-quote-tokens")
 
+    def _listed(self, items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [item | {"streamer-symbol": ""} if item["symbol"] in self.unstreamed else item for item in items]
+
     def _futures(self, query: Query) -> Response:
-        futures = listing.futures(self._contracts, query.market_ns)
+        only_active = query.values.get("only-active-futures", ["true"])[-1] != "false"
+        futures = self._listed(listing.futures(self._contracts, query.market_ns, only_active=only_active))
         if wanted := query.values.get("symbol"):
             names = {symbol.lstrip("/") for symbol in wanted}
             futures = [item for item in futures if item["symbol"].lstrip("/") in names]
         elif codes := query.values.get("product-code"):
             futures = [item for item in futures if item["product-code"] in codes]
-        return _page(futures, query, "/instruments/futures")
+        return self._page(futures, query, "/instruments/futures")
 
     def _future(self, query: Query) -> Response:
         symbol = query.match[1].lstrip("/")
-        return _one(listing.futures(self._contracts, query.market_ns), lambda item: item["symbol"] == f"/{symbol}", query)
+        return _one(self._listed(listing.futures(self._contracts, query.market_ns, only_active=False)), lambda item: item["symbol"] == f"/{symbol}", query)
+
+    def _equities(self, query: Query) -> Response:
+        items, wanted = self._listed(listing.equities(self._contracts)), query.values.get("symbol")
+        for key in ("is-index", "is-etf", "lendability"):
+            if asked := query.values.get(key):
+                items = [item for item in items if str(item[key]).lower() == asked[-1].lower()]
+        return self._page([item for item in items if not wanted or item["symbol"] in wanted], query, "/instruments/equities")
+
+    def _active_equities(self, query: Query) -> Response:
+        return self._page([item for item in self._listed(listing.equities(self._contracts)) if item["active"]], query, "/instruments/equities/active")
+
+    def _equity(self, query: Query) -> Response:
+        return _one(self._listed(listing.equities(self._contracts)), lambda item: item["symbol"] == query.match[1], query)
 
     def _products(self, query: Query) -> Response:
         return _data({"items": listing.products()}, "/instruments/future-products")
@@ -161,11 +186,11 @@ class Rest:
         return _one(listing.products(), lambda item: (item["exchange"], item["code"]) == wanted, query)
 
     def _cryptocurrencies(self, query: Query) -> Response:
-        items, wanted = listing.cryptocurrencies(self._contracts), query.values.get("symbol")
+        items, wanted = self._listed(listing.cryptocurrencies(self._contracts)), query.values.get("symbol")
         return _data({"items": [item for item in items if not wanted or item["symbol"] in wanted]}, "/instruments/cryptocurrencies")
 
     def _cryptocurrency(self, query: Query) -> Response:
-        return _one(listing.cryptocurrencies(self._contracts), lambda item: item["symbol"] == query.match[1], query)
+        return _one(self._listed(listing.cryptocurrencies(self._contracts)), lambda item: item["symbol"] == query.match[1], query)
 
     def _sessions(self, query: Query) -> Response:
         names = query.values.get("instrument-collections", ["CME"])
@@ -173,9 +198,23 @@ class Rest:
         return _data({"items": items}, "/market-time/sessions/current")
 
     def _holidays(self, query: Query) -> Response:
-        if query.match[1] != "CME":
-            return _not_found(query.match[0])
-        return _data(market_time.holidays(query.market_ns), query.match[0])
+        return _data(market_time.holidays(query.match[1], query.market_ns), query.match[0])
+
+    def _page(self, items: Sequence[dict[str, Any]], query: Query, context: str) -> Response:
+        size, page = min(max(query.number("per-page", DEFAULT_PER_PAGE), 1), self.most_per_page), query.number("page-offset", 0)
+        shown = list(itertools.islice(items, page * size, (page + 1) * size))
+        pagination = {
+            "per-page": size,
+            "page-offset": page,
+            "item-offset": page * size,
+            "total-items": len(items),
+            "total-pages": -(-len(items) // size),
+            "current-item-count": len(shown),
+            "previous-link": None,
+            "next-link": None,
+            "paging-link-template": None,
+        }
+        return _json(200, {"data": {"items": shown}, "context": context, "pagination": pagination})
 
 
 _ROUTES: Final[tuple[tuple[re.Pattern[str], Callable[[Rest, Query], Response]], ...]] = tuple(
@@ -186,10 +225,14 @@ _ROUTES: Final[tuple[tuple[re.Pattern[str], Callable[[Rest, Query], Response]], 
         ("/instruments/futures/(/?[^/]+)", Rest._future),
         ("/instruments/future-products", Rest._products),
         ("/instruments/future-products/([^/]+)/([^/]+)", Rest._product),
+        ("/instruments/equities", Rest._equities),
+        ("/instruments/equities/active", Rest._active_equities),
+        ("/instruments/equities/(.+)", Rest._equity),
         ("/instruments/cryptocurrencies", Rest._cryptocurrencies),
         ("/instruments/cryptocurrencies/(.+)", Rest._cryptocurrency),
         ("/market-time/sessions/current", Rest._sessions),
-        ("/market-time/futures/holidays/([^/]+)", Rest._holidays),
+        ("/market-time/futures/holidays/(CME)", Rest._holidays),
+        ("/market-time/(equities)/holidays", Rest._holidays),
     )
 )
 
@@ -214,23 +257,6 @@ def _method_not_allowed(request: Request) -> Response:
 def _one(items: Sequence[dict[str, Any]], fits: Callable[[dict[str, Any]], bool], query: Query) -> Response:
     found = next(filter(fits, items), None)
     return _not_found(query.match[0]) if found is None else _data(found, query.match[0])
-
-
-def _page(items: Sequence[dict[str, Any]], query: Query, context: str) -> Response:
-    size, page = max(query.number("per-page", DEFAULT_PER_PAGE), 1), query.number("page-offset", 0)
-    shown = list(itertools.islice(items, page * size, (page + 1) * size))
-    pagination = {
-        "per-page": size,
-        "page-offset": page,
-        "item-offset": page * size,
-        "total-items": len(items),
-        "total-pages": -(-len(items) // size),
-        "current-item-count": len(shown),
-        "previous-link": None,
-        "next-link": None,
-        "paging-link-template": None,
-    }
-    return _json(200, {"data": {"items": shown}, "context": context, "pagination": pagination})
 
 
 def _data(content: Mapping[str, Any], context: str) -> Response:

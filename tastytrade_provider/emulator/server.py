@@ -21,6 +21,7 @@ from tastytrade_provider.emulator.feed import Feed
 from tastytrade_provider.emulator.rest import CLIENT_SECRET, REFRESH_TOKEN, Request, Response, Rest
 from tastytrade_provider.emulator.source import Print, QuoteChange, Reel, Source
 from tastytrade_provider.emulator.truth import TruthLog
+from tastytrade_provider.emulator.tws import Gateway, TwsKnobs, TwsServer
 from tastytrade_provider.emulator.visitor import REALTIME, Visitor
 from tastytrade_provider.emulator.wire import Wire
 from tastytrade_provider.errors import UsageError
@@ -47,6 +48,7 @@ class Emulator:
     start_on        event types whose subscription starts a tape
     max_buffer_bytes  what may wait for a slow reader at a given speed before its connection is closed with 1008
     faults          what goes wrong and when: a plan, or specifications such as "reset=500rows" (see `faults`)
+    tws             knobs: the same market at a fake TWS too, on a port of its own; True: as the knobs stand by themselves
 
     >>> from tastytrade_provider.emulator import Emulator, Market
     >>> async def demo() -> str:
@@ -70,6 +72,7 @@ class Emulator:
         start_on: Collection[str] = tuple(COLUMNS),
         max_buffer_bytes: int = 8 * 1024 * 1024,
         faults: Faults | Sequence[str] = (),
+        tws: TwsKnobs | bool = False,
     ) -> None:
         if speed != "max" and not (isinstance(speed, int | float) and math.isfinite(speed) and speed > 0):
             raise UsageError(f"speed {speed!r} is not a number above 0 or 'max'")
@@ -82,6 +85,10 @@ class Emulator:
         self._trouble = Trouble(self, plan) if plan else None
         self.books = Books(source.contracts)  # what happened so far; only `publish` changes it
         self._market_ns = self._live_from_ns
+        self._tws: TwsServer | None = None
+        if tws:
+            gateway = Gateway(source.contracts, TwsKnobs() if tws is True else tws, self._live_from_ns)
+            self._tws = TwsServer(gateway, self.look_for_listeners, max_buffer_bytes)
         self._sent: Counter[str] = Counter()
         self._visitors: dict[Visitor, asyncio.Task[None]] = {}
         self._failures: list[Exception] = []
@@ -112,6 +119,18 @@ class Emulator:
         return int(self._server.sockets[0].getsockname()[1])
 
     @property
+    def tws(self) -> TwsServer:
+        """The fake TWS; UsageError where there is none."""
+        if self._tws is None:
+            raise UsageError("the emulator has no TWS side; Emulator(..., tws=True) gives it one")
+        return self._tws
+
+    @property
+    def tws_port(self) -> int:
+        """The port of the fake TWS; UsageError before `start`, or where there is none."""
+        return self.tws.port
+
+    @property
     def truth(self) -> Path:
         """Path of the ground truth; complete after `wait_finished`, `publish` or `stop`, otherwise up to a second behind."""
         if self._truth_path is None:
@@ -135,8 +154,8 @@ class Emulator:
 
     # --- life
 
-    async def start(self, port: int = 0) -> None:
-        """Listen on 127.0.0.1, on a free port unless one is given."""
+    async def start(self, port: int = 0, tws_port: int = 0) -> None:
+        """Listen on 127.0.0.1, on free ports unless they are given."""
         if self._server is not None:
             raise UsageError("the emulator has been started already")
         if self._truth_path is None:
@@ -144,15 +163,20 @@ class Emulator:
             os.close(handle)
             self._truth_path = Path(name)
         self._truth = TruthLog(self._truth_path)
-        try:
-            self._server = await asyncio.start_server(self._visit, HOST, port)
-        except OSError:
-            self._truth.close()
-            raise
-        self.rest.dxlink_url = self.dxlink_url
         self._reel = Reel(self.source)
         self._publish(self._truth, self._reel.take_until(self._live_from_ns - 1))
         self._market_ns = self._live_from_ns
+        try:
+            self._server = await asyncio.start_server(self._visit, HOST, port)
+            if self._tws is not None:
+                await self._tws.start(tws_port)
+        except OSError:
+            if self._server is not None:
+                self._server.close()
+                self._server = None
+            self._truth.close()
+            raise
+        self.rest.dxlink_url = self.dxlink_url
         self._tasks = [
             asyncio.create_task(self._play(self._reel, self._truth), name="emulator source"),
             asyncio.create_task(self._keep_house(self._truth), name="emulator housekeeping"),
@@ -174,6 +198,8 @@ class Emulator:
         await self._server.wait_closed()
         self._truth.close()
         self._tasks, self._failures = [], []
+        if self._tws is not None:
+            await self._tws.stop()
         for result in results:
             if isinstance(result, Exception):
                 raise result
@@ -221,7 +247,8 @@ class Emulator:
 
     def look_for_listeners(self) -> None:
         """Let a tape go on or wait, now that subscriptions have changed."""
-        if any(visitor.feed is not None and visitor.feed.listens(self._start_on) for visitor in self._visitors):
+        has_tws = self._tws is not None and self._tws.listens
+        if has_tws or any(visitor.feed is not None and visitor.feed.listens(self._start_on) for visitor in self._visitors):
             self._listened.set()
         else:
             self._listened.clear()
@@ -244,8 +271,7 @@ class Emulator:
             raise UsageError("the emulator has not been started")
         self._publish(self._truth, events)
         self._truth.flush()
-        for visitor in list(self._visitors):
-            self._flush(visitor, None)
+        self._flush_all(None)
 
     # --- the source
 
@@ -257,6 +283,8 @@ class Emulator:
         for visitor in list(self._visitors):
             self._flush(visitor, None)
             await visitor.drain_all()
+        if self._tws is not None:
+            await self._tws.finish()
         truth.flush()
 
     async def _play_unpaced(self, reel: Reel, truth: TruthLog) -> None:
@@ -265,11 +293,10 @@ class Emulator:
             events = reel.take_until(2**63 - 1, BATCH)
             self._market_ns = events[-1].at_ns
             self._publish(truth, events)
-            for visitor in list(self._visitors):
-                self._flush(visitor, None)
+            self._flush_all(None)
             if self._trouble is not None:
                 self._trouble.look()
-            await asyncio.gather(*(visitor.drain() for visitor in self._visitors))
+            await asyncio.gather(*(visitor.drain() for visitor in self._visitors), *([self._tws.drain()] if self._tws is not None else []))
             await asyncio.sleep(0)
 
     async def _play_paced(self, reel: Reel, truth: TruthLog, speed: float) -> None:
@@ -281,8 +308,7 @@ class Emulator:
             self._market_ns = self._live_from_ns + int((now_s() - began_s) * speed * 1e9)
             events = reel.take_until(self._market_ns, _PACED_BATCH)
             self._publish(truth, events)
-            for visitor in list(self._visitors):
-                self._flush(visitor, now_s())
+            self._flush_all(now_s())
             if self._trouble is not None:
                 self._trouble.look()
             ahead_s = 0.0 if reel.next_ns is None else (reel.next_ns - self._market_ns) / 1e9 / speed
@@ -297,6 +323,14 @@ class Emulator:
             bars = self.books.apply(event)
             for feed in feeds:
                 feed.take(event, bars)
+        if self._tws is not None:
+            self._tws.publish(events, self._market_ns)
+
+    def _flush_all(self, now_s: float | None) -> None:
+        for visitor in list(self._visitors):
+            self._flush(visitor, now_s)
+        if self._tws is not None:
+            self._tws.flush(at_once=now_s is None)
 
     def _flush(self, visitor: Visitor, now_s: float | None) -> None:
         if visitor.feed is not None:

@@ -49,6 +49,9 @@ class Heard(Protocol):
     def too_big(self, items: Sequence[Item], said: str) -> None:
         """The server refused these, because it serves only so many."""
 
+    def progress(self, what: str, rows: int, share: float) -> None:
+        """How much of a history is here."""
+
     def note(self, text: str) -> None:
         """Something to be shown in the status."""
 
@@ -143,7 +146,7 @@ class Dialogue:
     async def _snapshot(self, contract: str, event_type: str, fields: Sequence[str], item: Item) -> Snapshot:
         if self.protocol is None:
             raise ConnectionLost("the connection to TastyTrade's stream is closed")
-        request = SnapshotRequest(self.stream, event_type, fields, item, contract)
+        request = SnapshotRequest(self.stream, event_type, fields, item, contract, self._heard.progress)
         self._requests[request.channel] = request
         try:
             return await request.result()

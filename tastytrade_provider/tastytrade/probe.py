@@ -17,7 +17,7 @@ from ..dxlink.messages import FeedData
 from ..dxlink.rows import Row, decode
 from ..errors import MarketDataError, NoData, ProtocolViolation
 from ..model import AggressorSide, Contract, Quote, TradeBatch, TradeFlag
-from ..provider import Subscription
+from ..provider import Subscription, all_ended
 from ..sessions import is_open
 from .candles import CANDLE, CandleCounts, SignCheck, Verdict, frame, sign_check
 from .fallback import FallbackTrades
@@ -183,7 +183,7 @@ def _ignored(item: object) -> None:
 
 async def _watch(subscriptions: Sequence[Subscription[Any]], seconds: float) -> None:
     """Wait so long; an error that ends a subscription earlier is raised."""
-    ended = asyncio.create_task(_all_ended(subscriptions))
+    ended = asyncio.create_task(all_ended(subscriptions))
     try:
         await asyncio.wait([ended], timeout=seconds)
         if ended.done():
@@ -191,10 +191,6 @@ async def _watch(subscriptions: Sequence[Subscription[Any]], seconds: float) -> 
     finally:
         ended.cancel()
         await asyncio.wait([ended])
-
-
-async def _all_ended(subscriptions: Sequence[Subscription[Any]]) -> None:
-    await asyncio.gather(*(subscription.ended() for subscription in subscriptions))
 
 
 async def _answered(what: str, answer: Awaitable[object]) -> str | None:

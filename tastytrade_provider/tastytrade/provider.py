@@ -68,7 +68,6 @@ class TastyTradeProvider(DataProvider):
         self._settings, self._wait, self._trust_flags = settings, wait, trust_flags
         self.journal = journal
         self.observe: Observe | None = None
-        self._account = Account(settings)
         self._decoder = TradeDecoder()
         self._lines: dict[str, Line] = {}
         self._quality: dict[str, TickQuality] = {}
@@ -81,6 +80,7 @@ class TastyTradeProvider(DataProvider):
         self._since_ns = time.time_ns()
         self._gaps: deque[Gap] = deque(maxlen=100)
         self._notes: deque[str] = deque(maxlen=20)
+        self._account = Account(settings, note=self._notes.append)
         self._failed: deque[str] = deque(maxlen=20)
         self._lag_ms: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -535,6 +535,11 @@ class _Ears:
         """For a probe."""
         if self._provider.observe is not None:
             self._provider.observe(delivery, raws, received_ns, columns)
+
+    def progress(self, what: str, rows: int, share: float) -> None:
+        """For whoever waits for a long history."""
+        if self._provider.progress is not None:
+            self._provider.progress(what, rows, share)
 
     def granted(self, delivery: str) -> None:
         """Those who waited for the channel need not any more."""

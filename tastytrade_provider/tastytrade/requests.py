@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..dxlink.messages import FeedData
@@ -13,15 +14,19 @@ from ..errors import ConnectionLost, FeedError, ProtocolViolation, RequestTimeou
 from .snapshot import Snapshot
 from .stream import Stream
 
+Progress = Callable[[str, int, float], None]
+"""(what is asked for, rows so far, share of it that is here, 0 to 1)"""
+
 
 class SnapshotRequest:
     """One series being gathered on a channel of its own. `take` its data, `fail` it, `await result()`."""
 
-    def __init__(self, stream: Stream, event_type: str, fields: Sequence[str], item: Item, contract: str = "HISTORY") -> None:
+    def __init__(self, stream: Stream, event_type: str, fields: Sequence[str], item: Item, contract: str, progress: Progress) -> None:
         protocol = stream.protocol
         self._loop = asyncio.get_running_loop()
         self.snapshot = Snapshot(self._loop.time())
         self.channel = protocol.open_channel("FEED", contract)
+        self._item, self._progress, self._asked_ms = item, progress, time.time_ns() // 1_000_000
         self._stream, self._what = stream, f"{event_type} of {item.symbol}"
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
@@ -40,6 +45,7 @@ class SnapshotRequest:
                 self.fail(violation)
                 return
             self.snapshot.add(rows, self._loop.time())
+        self._tell()
         self._look()
 
     def fail(self, error: FeedError) -> None:
@@ -66,6 +72,13 @@ class SnapshotRequest:
             if not self._stream.closed.done() and not self._stream.protocol.close_expected:
                 self._stream.protocol.cancel(self.channel)
                 self._stream.flush()
+
+    def _tell(self) -> None:
+        """Rows come newest first, so the oldest one shows how much is still to come."""
+        first_ms, from_ms = self.snapshot.first_time_ms, self._item.from_time_ms
+        if first_ms is not None and from_ms is not None and self._asked_ms > from_ms:
+            done = (self._asked_ms - first_ms) / (self._asked_ms - from_ms)
+            self._progress(self._what, self.snapshot.count, 1.0 if self.snapshot.is_complete else min(max(done, 0.0), 1.0))
 
     def _look(self) -> None:
         if self.snapshot.is_complete and not self._done.done():

@@ -21,9 +21,10 @@ import numpy as np
 from ..errors import UnknownContract, UsageError
 from ..model import Contract, Roll
 from ..sessions import session_at, sessions_between
-from .symbols import FutureSymbol, contract_of_future
+from .symbols import FutureSymbol, listed_future
 
 if TYPE_CHECKING:
+    import pandas as pd
     from tastytrade.instruments import Future
 
 Method = Literal["active", "date", "volume"]
@@ -82,8 +83,8 @@ class Segment:
 
 
 def month_of(future: Future) -> Month:
-    """A month from TastyTrade's answer. Raises as `contract_of_future`."""
-    return Month(contract_of_future(future), future.last_trade_date, future.first_notice_date, future.active_month)
+    """A month from TastyTrade's answer. Its streamer symbol may be empty: a month that cannot be streamed is the front all the same."""
+    return Month(listed_future(future), future.last_trade_date, future.first_notice_date, future.active_month)
 
 
 def rule_of(future: Future) -> RollRule:
@@ -93,6 +94,21 @@ def rule_of(future: Future) -> RollRule:
         return RULES.get(future.product_code, DEFAULT_RULE)
     months = "".join(code.value for code in product.active_months)
     return RollRule(f"TastyTrade's listing, rule '{product.roll.name}'", product.roll.business_days_offset, product.roll.first_notice, months=months)
+
+
+def volumes_of(bars: Mapping[str, pd.DataFrame], until: dt.date) -> dict[dt.date, dict[str, float]]:
+    """`Volumes` from the bars frame of each month by contract symbol, for the sessions before the one labelled `until`, which is not over.
+
+    Bars of any timeframe up to a day. A session with an incomplete bar, or one without a volume, is left out: it would look like one of little trade.
+    """
+    volumes: dict[dt.date, dict[str, float]] = {}
+    for symbol, frame in bars.items():
+        labels, traded, whole = frame["session"].to_numpy().astype("M8[D]"), frame["volume"].to_numpy(np.float64), frame["complete"].to_numpy(np.bool_)
+        for label in np.unique(labels):
+            day, held = dt.date.fromisoformat(str(label)), labels == label
+            if day < until and whole[held].all() and np.isfinite(traded[held]).all():
+                volumes.setdefault(day, {})[symbol] = float(traded[held].sum())
+    return volumes
 
 
 def roll_day(month: Month, rule: RollRule, holidays: Collection[dt.date] = ()) -> dt.date:

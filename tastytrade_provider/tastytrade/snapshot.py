@@ -72,6 +72,11 @@ class Snapshot:
         return self.ended_by is not None
 
     @property
+    def count(self) -> int:
+        """Rows so far."""
+        return len(self._rows)
+
+    @property
     def first_time_ms(self) -> int | None:
         """Time of the oldest row in Unix milliseconds, None without rows. After SNIP: where the history really begins."""
         return time_of(min(self._rows))[0] if self._rows else None

@@ -24,7 +24,7 @@ from tastytrade_provider.emulator.faults import KINDS, table
 from tastytrade_provider.emulator.truth import read
 from tastytrade_provider.errors import UsageError
 from tastytrade_provider.model import Gap, TradeBatch
-from tastytrade_provider.tastytrade import provider as shell
+from tastytrade_provider.tastytrade import upkeep
 from tests.checks.sources import excerpt, until
 from tests.emulator.exchange import SYMBOL
 from tests.emulator.test_server import LIMIT_S, Client, a_tape
@@ -400,7 +400,7 @@ async def test_the_same_seed_gives_the_same_rows_and_another_seed_others(tmp_pat
     [
         (["reset=300rows"], ["connection lost"]),
         (["token_expiry=300rows"], ["connection lost", "token has expired"]),
-        (["reset=300rows", "rest=502@300rows"], ["connection lost", "reconnect 1 failed: TastyTrade answered HTTP 502 to the quote token"]),
+        (["reset=300rows", "rest=502@300rows"], ["connection lost", "HTTP 502 to /api-quote-tokens: asked again after"]),
         (["random=20261122@400rows"], ["connection lost"]),
     ],
     ids=["reset", "token expiry", "rest 502", "random"],
@@ -408,8 +408,8 @@ async def test_the_same_seed_gives_the_same_rows_and_another_seed_others(tmp_pat
 async def test_the_provider_lives_through_it_says_what_happened_and_loses_none_without_a_gap(
     faults: list[str], told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shell, "backoff_s", lambda attempt, chance: 0.0)
-    source = excerpt(events=4000, roots=("ES",), is_endless=True)
+    monkeypatch.setattr(upkeep, "backoff_s", lambda attempt, chance: 0.0)
+    source = excerpt(events=4000, roots=("ES",))
     [es] = source.contracts
     async with Emulator(source, speed=60, truth_path=tmp_path / "truth", faults=faults) as emulator, a_provider(emulator) as provider:
         items: list[Any] = []

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from tastytrade_provider.emulator.instruments import contract_named, front_month, future
+from tastytrade_provider.emulator.instruments import SECURITIES, contract_named, expired, front_month, future
 from tastytrade_provider.errors import UnknownContract
 
 
@@ -43,3 +43,21 @@ def test_the_front_month_changes_eight_days_before_equity_expiry() -> None:
 def test_what_names_no_contract_is_refused(symbol: str) -> None:
     with pytest.raises(UnknownContract, match="expected a root"):
         contract_named(symbol, date(2026, 11, 24))
+
+
+def test_the_last_expired_contracts_come_oldest_first() -> None:
+    # the March contract of 2026 trades until Friday the 20th
+    assert [contract.symbol for contract in expired("ES", date(2026, 3, 20), 3)] == ["/ESM5", "/ESU5", "/ESZ5"]
+    assert [contract.symbol for contract in expired("ES", date(2026, 3, 21), 3)] == ["/ESU5", "/ESZ5", "/ESH6"]
+
+
+def test_a_security_is_its_own_front_month_and_the_letters_of_a_future_mean_the_future() -> None:
+    assert front_month("SPY", date(2026, 3, 2)) == SECURITIES["SPY"].contract
+    assert front_month("ES", date(2026, 3, 2)) == future("ES", 2026, 3)
+    assert front_month("ES:XNYS", date(2026, 3, 2)).calendar == "NYSE"
+
+
+@pytest.mark.parametrize("root", ["XX", "SPYX"])
+def test_an_unknown_root_is_refused_with_what_there_is(root: str) -> None:
+    with pytest.raises(UnknownContract, match=r"known are ES, .*besides SPY"):
+        front_month(root, date(2026, 3, 2))

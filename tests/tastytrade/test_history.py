@@ -83,6 +83,20 @@ async def test_where_the_market_was_closed_there_are_no_bars_and_where_it_was_op
             await provider.historical_bars(es, "7x")
 
 
+async def test_a_long_history_tells_how_it_comes_along() -> None:
+    source = excerpt(events=8_000, roots=("ES",))
+    async with of_the_past(source, wire=Wire(rows_per_message=2)) as emulator, create_provider(login(emulator)) as provider:
+        told: list[tuple[str, int, float]] = []
+        provider.progress = lambda *one: told.append(one)
+        es = await provider.resolve("ES")
+        await provider.historical_bars(es, "5s", _iso(source.start_ns), _iso(source.prints()[-1].time_ns))
+    assert told
+    assert [what for what, _, _ in told] == [f"Candle of {es.streamer_symbol}{{=5s}}"] * len(told)
+    assert [rows for _, rows, _ in told] == sorted(rows for _, rows, _ in told)
+    assert [share for _, _, share in told] == sorted(share for _, _, share in told)
+    assert told[-1][2] == 1.0
+
+
 async def test_regular_hours_of_a_night_are_empty_and_no_error() -> None:
     source = excerpt(roots=("ES",))
     async with of_the_past(source) as emulator, create_provider(login(emulator)) as provider:
@@ -98,7 +112,7 @@ async def test_trades_that_the_feed_does_not_have_are_an_error_and_not_an_empty_
     wire = Wire(unserved=frozenset({"TimeAndSale"}))
     async with of_the_past(source, wire=wire, start_on=("Quote",)) as emulator, create_provider(login(emulator)) as provider:
         es = await provider.resolve("ES")
-        with pytest.raises((NoData, RequestTimeout), match="TimeAndSale|trades of"):
+        with pytest.raises((NoData, RequestTimeout), match=r"TimeAndSale|trades of"):
             await provider.historical_trades(es, _iso(source.start_ns), _iso(source.prints()[-1].time_ns))
 
 

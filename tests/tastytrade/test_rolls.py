@@ -6,12 +6,27 @@ import datetime as dt
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from tastytrade_provider.errors import UnknownContract, UsageError
 from tastytrade_provider.model import Contract, Roll
 from tastytrade_provider.sessions import session_at
-from tastytrade_provider.tastytrade.rolls import DEFAULT_RULE, RULES, Month, RollRule, RollWatch, Segment, front, month_of, roll_day, rule_of, segments
+from tastytrade_provider.tastytrade.rolls import (
+    DEFAULT_RULE,
+    RULES,
+    Month,
+    RollRule,
+    RollWatch,
+    Segment,
+    front,
+    month_of,
+    roll_day,
+    rule_of,
+    segments,
+    volumes_of,
+)
 
 HOUR_NS = 3_600_000_000_000
 
@@ -258,3 +273,40 @@ def test_segments_by_volume_follow_the_crossing() -> None:
 def test_the_present_flag_marks_no_history() -> None:
     with pytest.raises(UsageError, match="speaks of today only"):
         segments(LINE, at("2024-09-12T15:00"), at("2024-09-18T15:00"), "active")
+
+
+# -- volumes from bars
+
+
+def a_frame(*rows: tuple[str, float, bool]) -> pd.DataFrame:
+    """A bars frame, as far as it matters: label of the session, volume, whether it is whole."""
+    labels, volumes, whole = zip(*rows, strict=True)
+    return pd.DataFrame({"session": np.array(labels, "M8[ns]"), "volume": volumes, "complete": whole})
+
+
+def test_volumes_come_from_bars_session_by_session_until_the_one_that_runs() -> None:
+    near = a_frame(("2024-09-10", 5.0, True), ("2024-09-10", 7.0, True), ("2024-09-11", 9.0, True), ("2024-09-12", 1.0, True))
+    far = a_frame(("2024-09-10", 3.0, True), ("2024-09-11", 20.0, True))
+    assert volumes_of({"/ESU4": near, "/ESZ4": far}, day("2024-09-12")) == {
+        day("2024-09-10"): {"/ESU4": 12.0, "/ESZ4": 3.0},
+        day("2024-09-11"): {"/ESU4": 9.0, "/ESZ4": 20.0},
+    }
+
+
+def test_a_session_that_is_not_wholly_known_has_no_volume() -> None:
+    frame = a_frame(("2024-09-10", 5.0, True), ("2024-09-10", 7.0, False), ("2024-09-11", float("nan"), True), ("2024-09-12", 4.0, True))
+    assert volumes_of({"/ESU4": frame}, day("2024-09-13")) == {day("2024-09-12"): {"/ESU4": 4.0}}
+    assert volumes_of({}, day("2024-09-13")) == {}
+
+
+def test_two_sessions_of_bars_in_which_the_next_month_trades_more_make_a_roll() -> None:
+    watch = RollWatch(LINE, "volume")
+    assert watch.advance(at("2024-09-10 12:00")) == []
+    bars = {
+        "/ESU4": a_frame(("2024-09-10", 9.0, True), ("2024-09-11", 9.0, True)),
+        "/ESZ4": a_frame(("2024-09-10", 10.0, True), ("2024-09-11", 10.0, True)),
+    }
+    for label, volumes in volumes_of(bars, day("2024-09-12")).items():
+        watch.add_volumes(label, volumes)
+    # the session labelled the 12th opens on the 11th at 17:00 Chicago, 22:00 UTC
+    assert watch.advance(at("2024-09-12 12:00")) == [Roll(ESU4.contract, ESZ4.contract, at("2024-09-11 22:00"))]
