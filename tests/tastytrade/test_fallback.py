@@ -12,8 +12,7 @@ import pytest
 from tastytrade_provider.emulator import Wire
 from tastytrade_provider.errors import NotSupported
 from tastytrade_provider.model import Gap, SideSource, TradeBatch
-from tastytrade_provider.tastytrade import provider as shell
-from tastytrade_provider.tastytrade import rung
+from tastytrade_provider.tastytrade import rung, trades
 from tests.checks.sources import excerpt, until
 from tests.tastytrade.test_provider import a_provider, an_emulator
 
@@ -22,7 +21,7 @@ from tests.tastytrade.test_provider import a_provider, an_emulator
 def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(rung, "LISTEN_AFTER_S", 0.05)
     monkeypatch.setattr(rung, "FALL_AFTER_S", 0.05)
-    monkeypatch.setattr(shell, "_TICK_S", 0.02)
+    monkeypatch.setattr(trades, "_TICK_S", 0.02)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
 
@@ -92,7 +91,7 @@ async def test_when_time_and_sale_comes_after_all_it_takes_over_and_nothing_is_c
             if visitor.feed is not None:
                 visitor.feed._wire = emulator.wire
         for dialogue in provider._keeper.dialogues:  # as after an entitlement: asked again
-            dialogue.ask_trades([item for item in shell._Ears(provider).wanted_trades()])
+            dialogue.ask_trades(provider._trades.wanted())
         await until(lambda: provider.status().delta_source == "time_and_sale", "no rise")
         seen = len(items)
         await until(lambda: len(items) > seen + 3, "no trades after the rise")

@@ -22,7 +22,7 @@ from tastytrade_provider.errors import AuthenticationFailed, ConnectionLost, Req
 from tastytrade_provider.indicators import IndicatorManager
 from tastytrade_provider.model import Action, AggressorSide, Contract, Gap, SideSource, TradeBatch, TradeFlag
 from tastytrade_provider.tastytrade import dialogue as dialogue_shell
-from tastytrade_provider.tastytrade import provider as shell
+from tastytrade_provider.tastytrade import trades as trades_shell
 from tastytrade_provider.tastytrade import upkeep
 from tastytrade_provider.tastytrade.history import History
 from tastytrade_provider.tastytrade.mapping import FIELDS
@@ -328,8 +328,8 @@ async def test_silence_beyond_the_time_out_is_a_lost_connection(monkeypatch: pyt
         assert stream.closed.done()
         await until(lambda: provider.status().reconnects == 1 and provider.is_connected, "no reconnect")
         assert any("did not come for 60 s" in note for note in provider.status().notes), provider.status().notes
-        monkeypatch.setattr(shell, "_GAP_AFTER_S", 0.0)
-        provider._tell_gaps()  # no trade came to end the gap: the clock does
+        monkeypatch.setattr(trades_shell, "_GAP_AFTER_S", 0.0)
+        provider._trades.tell_gaps()  # no trade came to end the gap: the clock does
         gap = await anext(subscription)
         assert isinstance(gap, Gap)
         assert gap.start_ns < gap.end_ns
@@ -499,7 +499,7 @@ async def test_a_minute_of_invalid_ticks_is_noted_with_the_switch_that_counts_th
     async with an_emulator(source) as emulator, a_provider(emulator, invalid_ticks=invalid_ticks) as provider:
         provider.subscribe_trades(source.contracts[0]).on(lambda item: None)
         await finish(provider, lambda: emulator)()
-        monkeypatch.setattr(shell, "time", SimpleNamespace(time_ns=lambda: now_ns() + 60 * 10**9))  # the minute is over
+        monkeypatch.setattr(trades_shell, "time", SimpleNamespace(time_ns=lambda: now_ns() + 60 * 10**9))  # the minute is over
         notes = [note for note in provider.status().notes if "validTick=false" in note]
         assert provider.status().excluded["invalid_tick"] == (len(source.prints()) if is_noted else 0)
     assert len(notes) == is_noted
