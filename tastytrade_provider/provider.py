@@ -24,7 +24,11 @@ State = Literal["disconnected", "connecting", "connected", "reconnecting", "clos
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a provider can serve. `side_source` is the best it can know of a trade's aggressor: exchange, quote, tick or none."""
+    """What a provider can serve.
+
+    side_source   the best it can know of a trade's aggressor: exchange, quote, tick or none
+    time_step_ns  the finest difference of two trades' times          has_index  whether trades are numbered, so that one can be corrected or withdrawn
+    """
 
     trades: bool = False
     quotes: bool = False
@@ -34,6 +38,8 @@ class Capabilities:
     historical_trades: bool = False
     side_source: str = "none"
     max_trade_subscriptions: int | None = None
+    time_step_ns: int = 1
+    has_index: bool = True
 
 
 @dataclass(slots=True)

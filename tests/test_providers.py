@@ -16,6 +16,7 @@ from tastytrade_provider.provider import DataProvider
 from tests.checks.providers import CARDS, Make, Stage
 from tests.checks.recordings import replay
 from tests.checks.sources import Excerpt, until
+from tests.checks.tws import ib
 
 
 def login(emulator: Emulator, **section: Any) -> dict[str, Any]:
@@ -68,6 +69,7 @@ MAKERS: dict[str, Make] = {
     "tastytrade": tastytrade,
     "demo": demo,
     "replay": replay,
+    "ib": ib,
 }
 
 

@@ -35,7 +35,7 @@ class Line:
     _since_ns: int = 0  # our clock when somebody began to listen
     _last: tuple[int, int] | None = None  # exchange time and our clock of the newest trade since then
     _is_broken: bool = False
-    _held: list[TradeBatch] | None = None  # live trades behind a refill that is under way
+    _held: list[TradeBatch | None] | None = None  # live trades behind a refill that is under way; None: another outage in between
     _reason: str = ""
     _spare: list[TradeBatch] = field(default_factory=list)  # trades made of lesser events, should TimeAndSale turn out not to come
 
@@ -116,6 +116,8 @@ class Line:
     def broke(self) -> None:
         """The connection is gone: from the newest trade on, trades may be missing."""
         self._is_broken, self._reason = bool(self.listeners), "connection lost"
+        if self._held:
+            self._held.append(None)
         self.fallback.broke()
         self._spare.clear()
 
@@ -135,21 +137,25 @@ class Line:
             self._held = []
 
     def release(self) -> list[TradeBatch | Gap]:
-        """Hand over what was held, the gap before it as it is."""
+        """Hand over what was held, the gap before it as it is, and those between."""
         held, self._held = self._held or [], None
-        return [item for batch in held for item in self.take(batch)]
+        items: list[TradeBatch | Gap] = []
+        for batch in held:
+            if batch is None:
+                self._is_broken = True
+            else:
+                items += self.take(batch)
+        return items
 
     def refill(self, batch: TradeBatch, cut_ns: int | None, now_ns: int) -> list[TradeBatch | Gap]:
         """The missing trades, then what was held. Whole: a Gap marked filled comes behind them. Cut: the gap up to where they begin comes before them.
 
         `batch` begins before the outage. One without any trade of then is no history, and the gap stays.
         """
-        start_ns, held = self.refill_from_ns, self._held or []
-        if start_ns is not None and cut_ns is None and not (batch.time_ns <= start_ns).any():
+        start_ns, held = self.refill_from_ns, [part for part in self._held or [] if part is not None]
+        if start_ns is None or (cut_ns is None and not (batch.time_ns <= start_ns).any()):
             return self.release()
         self._held, self._is_broken = None, False
-        if start_ns is None:
-            return [item for part in held for item in self.take(part)]
         begun_ns = start_ns if cut_ns is None else max(cut_ns, start_ns)
         items: list[TradeBatch | Gap] = []
         if begun_ns > start_ns:

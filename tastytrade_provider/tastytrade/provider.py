@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..dxlink.messages import Subscription as Item
 from ..errors import CapacityExceeded, ConnectionLost, MarketDataError, NotSupported, UsageError
 from ..journal import Journal
@@ -25,11 +27,16 @@ from .intake import Intake
 from .keeper import Keeper
 from .line import TradeSubscription
 from .mapping import TIME_AND_SALE
+from .rolling import Rolling
+from .rolls import Method, Month, volumes_of
 from .snapshot import Snapshot
+from .symbols import Product
 from .trades import Trades
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_COMPARED, _COMPARED_NS = 3, 7 * 86_400 * 10**9  # months, and the stretch, whose volumes are compared
 
 Observe = Callable[[str, Sequence[bytes], Sequence[int], Columns], None]
 """(contract of the channel: STREAM, TICKER or HISTORY; messages; when each was received, UTC ns; columns of an event type)"""
@@ -69,6 +76,7 @@ class TastyTradeProvider(DataProvider):
         self._trades = Trades(settings, self._rules, Board, lambda: self._keeper.dialogues, self._history.refill, self._notes.append, wait=wait)
         self._board, self._lines = self._trades.board, self._trades.lines
         self.journal = journal
+        self._rolling = Rolling(self._months, self._trades.put, self._notes.append)
         self._keeper: Keeper = Keeper(_Ears(self), self._lost, self._back, self._over)
 
     # -- DataProvider
@@ -114,6 +122,7 @@ class TastyTradeProvider(DataProvider):
         for task in feeds:
             task.cancel()
         await asyncio.gather(*feeds, return_exceptions=True)
+        await self._rolling.stop()
         await self._trades.stop()
         self._end_all(None)
         await self._account.disconnect()
@@ -121,11 +130,28 @@ class TastyTradeProvider(DataProvider):
             await self.journal.stop()
 
     async def resolve(self, symbol: str) -> Contract:
-        """The contract a symbol names: ES (front month), ESZ6, /ESZ6, ESZ26, /ESZ26:XCME, or a cryptocurrency's symbol."""
+        """The contract a symbol names: a future as ES (front month by TastyTrade's flag), ESZ6, /ESZ6, ESZ26, /ESZ26:XCME; else a share, ETF or index
+        (AAPL, SPY, SPX; ES:XNYS where a future has the same letters); else a cryptocurrency (BTC/USD). Raises UnknownContract, NotSupported."""
         contract = await self._account.resolve(symbol)
         # its calendar takes up to a second to load: now, in a thread, and not when the first trade of a live feed wants its session
         await asyncio.to_thread(session_at, contract.calendar, time.time_ns())
         return contract
+
+    async def products(self) -> list[Product]:
+        """Every product with futures, by root."""
+        return await self._account.products()
+
+    async def front_month(self, root: str, method: Method = "active") -> Contract:
+        """A product's front month: by TastyTrade's flag ("active", as `resolve` has it), by the date rule of the product ("date"), or "volume": the first
+        month whose day's volume was passed by no later one's."""
+        if method != "volume":
+            return await self._account.front_month(root, method)
+        months = sorted(await self._account.months(root), key=lambda month: month.last_trade)[:_COMPARED]
+        now_ns = self._wall_ns()
+        day = session_at(months[0].contract.calendar, now_ns).label
+        start = f"{np.datetime64(now_ns - _COMPARED_NS, 'ns')}Z"
+        bars = {month.contract.symbol: await self.historical_bars(month.contract, "1d", start) for month in months if month.contract.streamer_symbol}
+        return await self._account.front_month(root, method, day, volumes=volumes_of(bars, until=day))
 
     async def contracts(self, root: str) -> list[Contract]:
         """The listed months of a product, nearest expiry first."""
@@ -143,6 +169,8 @@ class TastyTradeProvider(DataProvider):
             raise UsageError(f"{contract.symbol} has no streamer symbol; take the contract from resolve() or contracts()")
         if self._state == "closed":
             raise UsageError(f"provider '{self.name}' is closed; connect() opens it again")
+        if not self._wait:  # a tape knows no listing of its days
+            self._rolling.watch(contract)
         return self._trades.subscribe(contract)
 
     def subscribe_quotes(self, contract: Contract) -> Subscription[Quote | Gap]:
@@ -263,6 +291,9 @@ class TastyTradeProvider(DataProvider):
     def _known_minutes(self, contract: Contract) -> dict[int, tuple[float, float, float]]:
         line = self._lines.get(contract.streamer_symbol)
         return {} if line is None else line.minutes.whole()
+
+    async def _months(self, root: str) -> list[Month]:
+        return await self._account.months(root)
 
     def _new_intake(self) -> Intake:
         return Intake(**self._rules)

@@ -6,7 +6,8 @@ P01  connect and disconnect may be called twice; is_connected tells the truth; `
 P02  every accepted form of a symbol gives the one contract, with the feed's own streamer symbol
 P03  an unknown symbol raises UnknownContract, which names it and the accepted forms
 P04  contracts(root) are ascending by expiry, hold the front month, and raise UnknownContract for a root nobody lists
-P05  every print arrives once, in order, with index, time, price, size, quote and side as published
+P05  every print arrives once, in order, with index, time, price, size, quote and side as published. A feed without indices or exchange sides, or with
+     coarse times, says so in `capabilities`: then the index is -1, the time is cut to its step, and the side follows from the quote before the print
 P06  two contracts that trade at once stay apart
 P07  a batch has all columns in their types and one length, stamped on arrival; iterating gives the same as Trades
 P08  callbacks and iteration give the same; a callback that raises ends only its own subscription, and status tells
@@ -14,7 +15,7 @@ P09  cancel ends one subscription, disconnect ends all
 P10  a time without zone raises UsageError wherever a time is taken
 P11  what capabilities deny raises NotSupported
 P12  a slow consumer of a live feed gets one Gap("slow consumer") over what it lost, and a count; a tape waits and loses nothing
-P13  status accounts for every row: trades, corrections, cancels, excluded, duplicates, rejected, orphans
+P13  status accounts for every row: trades, corrections, cancels, excluded, duplicates, rejected, orphans. Without indices there are no corrections
 P14  no secret in what a provider shows of itself, nor in its errors
 P15  the blocking twin gives the same trades
 P16  a subscription made before connect gets every trade
@@ -33,10 +34,10 @@ import numpy as np
 import pytest
 
 from tastytrade_provider import blocking
-from tastytrade_provider.emulator import Oddities
+from tastytrade_provider.emulator import Oddities, Print
 from tastytrade_provider.errors import NotSupported, UnknownContract, UsageError
-from tastytrade_provider.model import COLUMNS, AggressorSide, Contract, Gap, SideSource, TradeBatch
-from tastytrade_provider.provider import DataProvider, Subscription
+from tastytrade_provider.model import COLUMNS, Action, AggressorSide, Contract, Gap, SideSource, TradeBatch
+from tastytrade_provider.provider import Capabilities, DataProvider, Subscription
 from tests.checks.sources import LIMIT_S, Excerpt, excerpt, until
 
 
@@ -86,13 +87,31 @@ async def play(stage: Stage, *contracts: Contract) -> list[list[Any]]:
         return list(await asyncio.gather(*gathering))
 
 
-def assert_as_published(trades: TradeBatch, source: Excerpt) -> None:
+def told_ns(p: Print, capabilities: Capabilities) -> int:
+    """The time of a print as a feed of these capabilities can tell it."""
+    return p.time_ns - p.time_ns % capabilities.time_step_ns
+
+
+def has_index(capabilities: Capabilities) -> bool:
+    """Whether prints of a feed are numbered, so that one can be told from the next, corrected and withdrawn."""
+    return capabilities.has_index
+
+
+def assert_as_published(trades: TradeBatch, source: Excerpt, capabilities: Capabilities) -> None:
     """Every print of the batch's contract once and in order, value by value."""
     prints = source.prints(trades.contract)
-    assert trades.index.tolist() == [p.index for p in prints]
-    assert trades.time_ns.tolist() == [p.time_ns for p in prints]
+    assert trades.index.tolist() == [p.index if has_index(capabilities) else -1 for p in prints]
+    assert trades.time_ns.tolist() == [told_ns(p, capabilities) for p in prints]
     for name in ("price", "size", "bid", "ask"):
         np.testing.assert_array_equal(getattr(trades, name), [getattr(p, name) for p in prints], name)
+    if capabilities.side_source != "exchange":
+        assert not (trades.side_source == SideSource.EXCHANGE).any()
+        for side, quote in ((AggressorSide.BUY, "ask"), (AggressorSide.SELL, "bid")):
+            at_quote = np.array([p.bid < p.ask and p.price == getattr(p, quote) for p in prints])
+            assert at_quote.any()
+            assert (trades.side[at_quote] == side).all()
+            assert (trades.side_source[at_quote] == SideSource.QUOTE).all()
+        return
     flagged = np.array([p.side is not AggressorSide.UNKNOWN for p in prints])
     assert trades.side[flagged].tolist() == [int(p.side) for p in prints if p.side is not AggressorSide.UNKNOWN]
     assert ((trades.side_source == SideSource.EXCHANGE) == flagged).all()
@@ -136,7 +155,7 @@ async def p03_an_unknown_symbol_is_told_with_the_accepted_forms(make: Make) -> N
             with pytest.raises(UnknownContract) as told:
                 await provider.resolve(symbol)
             assert repr(symbol) in str(told.value)
-            assert "Accepted forms: ES (front month), ESZ6, /ESZ6, ESZ26, /ESZ26:XCME" in str(told.value)
+            assert "ES (front month), ESZ6, /ESZ6, ESZ26, /ESZ26:XCME" in str(told.value)
 
 
 async def p04_contracts_are_ascending_by_expiry(make: Make) -> None:
@@ -158,7 +177,7 @@ async def p05_every_print_arrives_once_in_order_as_published(make: Make) -> None
         await stage.provider.connect()
         contract = await stage.provider.resolve("ES")
         [items] = await play(stage, contract)
-        assert_as_published(trades_of(items), stage.source)
+        assert_as_published(trades_of(items), stage.source, stage.provider.capabilities)
 
 
 async def p06_two_contracts_stay_apart(make: Make) -> None:
@@ -167,7 +186,7 @@ async def p06_two_contracts_stay_apart(make: Make) -> None:
         contracts = [await stage.provider.resolve(contract.symbol) for contract in stage.source.contracts]
         for contract, items in zip(contracts, await play(stage, *contracts), strict=True):
             assert {item.contract for item in items} == {contract}
-            assert_as_published(trades_of(items), stage.source)
+            assert_as_published(trades_of(items), stage.source, stage.provider.capabilities)
 
 
 async def p07_a_batch_has_all_columns_in_their_types(make: Make) -> None:
@@ -182,7 +201,7 @@ async def p07_a_batch_has_all_columns_in_their_types(make: Make) -> None:
             last_ns = int(batch.received_ns[-1])
             trades = list(batch)
             assert [trade.price for trade in trades] == batch.price.tolist()
-            assert [trade.index for trade in trades] == batch.index.tolist()
+            assert [-1 if trade.index is None else trade.index for trade in trades] == batch.index.tolist()
             assert [int(trade.side) for trade in trades] == batch.side.tolist()
             assert batch.ticks.tolist() == [round(price / batch.contract.tick_size) for price in batch.price.tolist()]
         assert items[0].received_ns[0] > 0
@@ -202,7 +221,7 @@ async def p08_callbacks_and_iteration_give_the_same(make: Make) -> None:
         provider.subscribe_trades(contract).on(called.append)
         [items] = await play(stage, contract)
         assert trades_of(called).index.tolist() == trades_of(items).index.tolist()
-        assert_as_published(trades_of(items), stage.source)
+        assert_as_published(trades_of(items), stage.source, stage.provider.capabilities)
         assert faulty.has_ended
         assert isinstance(faulty.error, ZeroDivisionError)
         assert faulty.stats.items == 1
@@ -277,7 +296,7 @@ async def p12_a_slow_consumer_is_told_what_it_lost_or_waited_for(make: Make) -> 
                         seen += len(items[-1])
                         for _ in range(20):
                             await asyncio.sleep(0)
-                assert_as_published(trades_of(items), stage.source)
+                assert_as_published(trades_of(items), stage.source, stage.provider.capabilities)
                 assert subscription.stats.dropped == 0
                 assert len(items) > 3
             else:
@@ -287,9 +306,13 @@ async def p12_a_slow_consumer_is_told_what_it_lost_or_waited_for(make: Make) -> 
                 trades = trades_of(batches)
                 assert isinstance(gap, Gap)
                 assert (gap.reason, gap.contract) == ("slow consumer", contract)
-                lost = [p for p in published if p.index not in set(trades.index.tolist())]
+                if has_index(stage.provider.capabilities):
+                    lost = [p for p in published if p.index not in set(trades.index.tolist())]
+                else:  # what came first was kept
+                    lost = published[len(trades) :]
+                    assert trades.price.tolist() == [p.price for p in published[: len(trades)]]
                 assert lost
-                assert all(gap.start_ns <= p.time_ns < gap.end_ns for p in lost)
+                assert all(gap.start_ns <= told_ns(p, stage.provider.capabilities) < gap.end_ns for p in lost)
                 assert subscription.stats.dropped == len(lost)
                 assert subscription.stats.trades == len(trades) == len(published) - len(lost)
 
@@ -303,7 +326,14 @@ async def p13_status_accounts_for_every_row(make: Make) -> None:
         await play(stage, *[await stage.provider.resolve(contract.symbol) for contract in stage.source.contracts])
         status = stage.provider.status()
         named = (status.trades, status.corrections, status.cancels, status.duplicates, status.rejected, status.orphans)
-        assert sum(named) + sum(status.excluded.values()) == stage.rows() == len(stage.source.prints())
+        assert sum(named) + sum(status.excluded.values()) == stage.rows()
+        if not has_index(stage.provider.capabilities):
+            prints = [p for p in stage.source.prints() if p.action is Action.NEW]
+            assert status.trades == sum(p.valid_tick and not p.spread_leg for p in prints)
+            assert sum(status.excluded.values()) == len(prints) - status.trades > 0
+            assert (sum(named) - status.trades, status.gaps) == (0, ())
+            return
+        assert stage.rows() == len(stage.source.prints())
         assert status.excluded["invalid_tick"] > 0
         assert status.excluded["spread_leg"] > 0
         assert status.corrections > 0
@@ -343,7 +373,7 @@ async def p15_the_blocking_twin_gives_the_same_trades(make: Make) -> None:
                 feed.status()
             return items
 
-        assert_as_published(trades_of(await asyncio.to_thread(run)), stage.source)
+        assert_as_published(trades_of(await asyncio.to_thread(run)), stage.source, stage.provider.capabilities)
 
 
 async def p16_a_subscription_made_before_connect_gets_every_trade(make: Make) -> None:
@@ -354,7 +384,7 @@ async def p16_a_subscription_made_before_connect_gets_every_trade(make: Make) ->
         await until(lambda: stage.provider.status().trades, "no trade came")
         await stage.finish()
         await stage.provider.disconnect()
-        assert_as_published(trades_of(await gathering), stage.source)
+        assert_as_published(trades_of(await gathering), stage.source, stage.provider.capabilities)
 
 
 CARDS = (

@@ -6,8 +6,9 @@ import math
 
 import pytest
 
+from tastytrade_provider.backoff import backoff_s
 from tastytrade_provider.errors import AuthenticationFailed, ConnectionLost, MarketDataError, NotEntitled, RateLimited, SessionConflict
-from tastytrade_provider.tastytrade.upkeep import LIFE_S, OVERLAP_S, RENEW_BEFORE_S, Act, Upkeep, backoff_s
+from tastytrade_provider.tastytrade.upkeep import LIFE_S, OVERLAP_S, RENEW_BEFORE_S, Act, Upkeep
 
 
 def opened(life_s: float | None = None, at_s: float = 0.0) -> Upkeep:

@@ -1,0 +1,1 @@
+"""Interactive Brokers (TWS or IB Gateway) as a DataProvider, over ib_async's Client."""

@@ -1,0 +1,73 @@
+"""Who streams a future is told when its product's front month moves on. The shell around `RollWatch`: it asks for the listing before each session's open."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from ..errors import MarketDataError
+from ..model import Contract, Roll
+from ..sessions import next_open
+from .rolls import Month, RollWatch
+
+_BEFORE_NS = 120 * 10**9  # so long before a session's open, the listing is asked which month is the front in it
+_AGAIN_S = 300.0
+
+
+class Rolling:
+    """One task per product, from `watch` until `stop`.
+
+    months  the listed months of a product, with the flag of the active one      put  takes each Roll
+    sleep   waits; now_ns  UTC nanoseconds
+    """
+
+    def __init__(
+        self,
+        months: Callable[[str], Awaitable[Sequence[Month]]],
+        put: Callable[[Roll], None],
+        note: Callable[[str], object],
+        *,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._months, self._put, self._note, self._sleep, self._now_ns = months, put, note, sleep, now_ns
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def watch(self, contract: Contract) -> None:
+        """From now on, for all months of this contract's product. Shares, indices and cryptocurrencies have none."""
+        if contract.expiry is not None and contract.root not in self._tasks:
+            self._tasks[contract.root] = asyncio.create_task(self._run(contract), name=f"rolls of {contract.root}")
+
+    async def stop(self) -> None:
+        """No more."""
+        tasks, self._tasks = self._tasks, {}
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    async def _run(self, contract: Contract) -> None:
+        watch = RollWatch(await self._listed(contract))
+        watch.advance(self._now_ns())
+        while True:
+            open_ns = next_open(contract.calendar, self._now_ns())
+            await self._until(open_ns - _BEFORE_NS)
+            self._tell(watch.update(await self._listed(contract), self._now_ns()))
+            await self._until(open_ns + 1)
+            self._tell(watch.advance(self._now_ns()))
+
+    def _tell(self, rolls: Sequence[Roll]) -> None:
+        for roll in rolls:
+            self._note(f"the front month of {roll.old.root} is {roll.new.symbol} now, it was {roll.old.symbol}")
+            self._put(roll)
+
+    async def _listed(self, contract: Contract) -> Sequence[Month]:
+        while True:
+            try:
+                return await self._months(contract.root)
+            except MarketDataError as error:
+                self._note(f"the months of {contract.root} could not be listed, so a roll may be told late: {error}")
+                await self._sleep(_AGAIN_S)
+
+    async def _until(self, time_ns: int) -> None:
+        await self._sleep(max((time_ns - self._now_ns()) / 1e9, 0.0))
