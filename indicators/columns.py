@@ -103,6 +103,15 @@ class Columns:
         found = self._data["session"].to_numpy() if isinstance(self._data, pd.DataFrame) else np.array([self._value("session")])
         return found.astype("M8[D]").astype(np.int64).astype(np.float64)
 
+    def symbol(self) -> str | NDArray[Any] | None:
+        """The contract's symbol: one for all bars, one for each where a frame has a column `symbol`, None where nobody says."""
+        if isinstance(self._data, pd.DataFrame):
+            return self.words("symbol") if "symbol" in self else None
+        if "contract" in self:
+            found: str | None = getattr(self._value("contract"), "symbol", None)
+            return found
+        return self._value("symbol") if "symbol" in self else None
+
     def context(self, name: str) -> Any:
         """`tick_size` or `calendar`: of a bar's contract or in a frame's `attrs`; None where neither says."""
         if isinstance(self._data, pd.DataFrame):

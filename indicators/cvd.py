@@ -8,7 +8,7 @@ from tastytrade_provider.bars import cumulate
 
 from .base import Indicator
 from .columns import Columns, Floats
-from .segments import PARAMS, segments
+from .segments import PARAMS, Anchor
 
 
 class CVD(Indicator):
@@ -16,7 +16,8 @@ class CVD(Indicator):
 
     Input   closed bars with buy_volume and sell_volume, in contracts, oldest first; min_delta and max_delta for the high and the low.
     Output  cvd (the close), cvd_open, cvd_high, cvd_low in contracts. Positive: buyers crossed the spread for more than sellers did.
-    Resets  on the first bar starting at or after `reset`, so two sessions are never added together.
+    Resets  on the first bar starting at or after `reset`, so two sessions are never added together; always where the contract changes, as a Bar's
+            `contract` or a frame's column `symbol` tells.
     Unknown volume counts in neither; a bar without a split yields NaN and leaves the sum alone.
     cvd_high and cvd_low are NaN where the bar's own extremes are not known: an open-close range would pass for a measured one.
     A history that starts in mid-session counts from its first bar.
@@ -33,12 +34,12 @@ class CVD(Indicator):
     outputs = ("cvd", "cvd_open", "cvd_high", "cvd_low")
     accepts = PARAMS
 
-    def _state(self) -> Floats:
-        return empty_sum()
+    def _state(self) -> tuple[Floats, Anchor]:
+        return empty_sum(), Anchor(self.params["reset"], self.params["calendar"])
 
-    def _kernel(self, state: Floats, bars: Columns, out: Floats) -> None:
-        keys = segments(bars, self.params["reset"], self.params["calendar"])
-        out[:] = cvd_of(state, bars, keys)[:, [3, 0, 1, 2]]
+    def _kernel(self, state: tuple[Floats, Anchor], bars: Columns, out: Floats) -> None:
+        total, anchor = state
+        out[:] = cvd_of(total, bars, anchor.keys(bars))[:, [3, 0, 1, 2]]
 
 
 def empty_sum() -> Floats:

@@ -15,12 +15,15 @@ from . import kernels as k
 from .base import Indicator
 from .columns import Columns, Floats
 from .cvd import cvd_of, empty_sum
+from .delta_quality import told_volume
 from .params import choice, number, whole
-from .segments import PARAMS, segments
+from .segments import PARAMS, Anchor
 
 _KINDS = ("regular", "hidden", "absorption")
-_BY_EXCHANGE = ("time_and_sale", "candle")
 _ANY = float(np.nextafter(0.0, 1.0))  # the least difference there is, where prices are not counted in ticks
+
+
+_State = tuple[Floats, Floats, Anchor]
 
 
 class DeltaDivergence(Indicator):
@@ -28,14 +31,14 @@ class DeltaDivergence(Indicator):
 
     A pivot high is higher than the `left` bars before it and not lower than the `right` bars after it: of equals the earliest. A low
     mirrored. Each is compared with the previous pivot of its kind, if that lies min_gap to max_gap bars before it and in the same CVD
-    segment: no reset, and no bar that is incomplete or without a split, in between. P and C are price and CVD at the pivots, 1 then 2:
+    segment: no reset or roll, and no bar that is incomplete or without a split, in between. P and C are price and CVD at the pivots, 1 then 2:
 
     regular     highs: P2 - P1 >= min_price_ticks and C2 - C1 <= -min_cvd: -1    lows: P1 - P2 >= min_price_ticks and C2 - C1 >= min_cvd: +1
     hidden      highs: P2 < P1 and C2 > C1: -1                                   lows: P2 > P1 and C2 < C1: +1
     absorption  highs: |P2 - P1| <= equal_ticks and C2 > C1: -1                  lows: |P2 - P1| <= equal_ticks and C2 < C1: +1
 
-    So CVD that stands still under a new extreme is regular while min_cvd is 0, and with equal_ticks above 0 a pair can be hidden and
-    absorption at once.
+    Each only where its strength is min_strength or more. CVD that stands still under a new extreme is regular while min_cvd is 0, and with
+    equal_ticks above 0 a pair can be hidden and absorption at once.
 
     Input   closed bars with open, high, low, close, volume, buy_volume, sell_volume; session and complete where known.
     Output  regular, hidden, absorption: +1 bullish, -1 bearish, 0 none; on the bar that confirms the pivot, `right` bars after it, and
@@ -67,6 +70,7 @@ class DeltaDivergence(Indicator):
         whole("max_gap", 60, 1, 100_000, "most bars between two pivots compared, not below min_gap"),
         whole("min_price_ticks", 1, 1, 100_000, "least step of price between pivots for a regular divergence, in ticks"),
         number("min_cvd", 0, 0, "least step of CVD against price for a regular divergence, in contracts"),
+        number("min_strength", 0, 0, "least strength of any divergence: step of CVD as a share of the volume between"),
         whole("equal_ticks", 0, 0, 100_000, "prices up to this many ticks apart are equal, for absorption"),
         choice("cvd_value", "close", ("close", "extreme"), "CVD at a pivot: of the bar's close, or its high at highs and its low at lows"),
         number("tick_size", None, 0, "smallest price step, in price units", above=True),
@@ -87,13 +91,13 @@ class DeltaDivergence(Indicator):
         p = self.params
         return int(p["left"] + max(p["min_gap"], min(p["left"], p["right"]) + 1) + p["right"])
 
-    def _state(self) -> tuple[Floats, Floats]:
+    def _state(self) -> _State:
         pivots = np.full(k.state_size(self.params["left"], self.params["right"]), np.nan)
         pivots[[k.BARS, k.SEGMENT, k.BROKE, k.VOLUME]] = 0, -1, 0, 0
-        return empty_sum(), pivots
+        return empty_sum(), pivots, Anchor(self.params["reset"], self.params["calendar"])
 
-    def _kernel(self, state: tuple[Floats, Floats], bars: Columns, out: Floats) -> None:
-        found = self._pivots(state, bars)
+    def _kernel(self, state: _State, bars: Columns, out: Floats) -> None:
+        found, _ = self._pivots(state, bars)
         high, low = found[:, : k.SIDE_WIDTH], found[:, k.SIDE_WIDTH : 2 * k.SIDE_WIDTH]
         kinds = slice(k.REGULAR, k.ABSORPTION + 1)
         at_high: NDArray[np.bool_] = (high[:, kinds] != 0).any(axis=1)
@@ -107,10 +111,10 @@ class DeltaDivergence(Indicator):
         out[one | conflict, 6] = self.params["right"]
         out[one, 7] = self.params["right"] + side[one, k.DISTANCE]
 
-    def _pivots(self, state: tuple[Floats, Floats], bars: Columns) -> Floats:
-        """What the kernel says of each bar: see kernels.divergence."""
-        p, (total, pivots) = self.params, state
-        keys = segments(bars, p["reset"], p["calendar"])
+    def _pivots(self, state: _State, bars: Columns) -> tuple[Floats, Floats]:
+        """What the kernel says of each bar, see kernels.divergence; and CVD as `cvd_of` gives it."""
+        p, (total, pivots, anchor) = self.params, state
+        keys = anchor.keys(bars)
         cvd = cvd_of(total, bars, keys)
         broken = np.isnan(cvd[:, 3]) | (bars.floats_or("complete", 1.0) == 0)
         of_high, of_low = (cvd[:, 1], cvd[:, 2]) if p["cvd_value"] == "extreme" else (cvd[:, 3], cvd[:, 3])
@@ -120,11 +124,11 @@ class DeltaDivergence(Indicator):
         found = np.full((len(bars), k.OUT_WIDTH), np.nan)
         k.divergence(
             pivots, p["left"], p["right"], p["min_gap"], p["max_gap"],
-            _ANY if tick_size is None else float(p["min_price_ticks"]), float(p["min_cvd"]), float(p["equal_ticks"]),
+            _ANY if tick_size is None else float(p["min_price_ticks"]), float(p["min_cvd"]), float(p["min_strength"]), float(p["equal_ticks"]),
             *_ratio(tick_size), bars.floats("high"), bars.floats("low"), of_high.copy(), of_low.copy(),
             keys, broken.astype(np.float64), bars.floats("volume"), found,
         )  # fmt: skip
-        return found
+        return found, cvd
 
 
 def divergences(bars: pd.DataFrame, **params: Any) -> pd.DataFrame:
@@ -137,26 +141,23 @@ def divergences(bars: pd.DataFrame, **params: Any) -> pd.DataFrame:
     bars_between                 bars from pivot to pivot                       confirmed_bars  bars from pivot to `ts`
     segment_id                   stretches of unbroken CVD, counted from 0
     quality                      share of the volume between whose side the exchange told; NaN without a column delta_source
+    revision                     0, or how often a late, corrected or cancelled trade changed one of the bars it rests on: the most of any
     """
     indicator = DeltaDivergence(**params)
     columns = Columns(bars)
     columns.require(indicator.name, indicator.inputs)
     p = indicator.params
-    found = np.empty((0, k.OUT_WIDTH))
+    found, cvd = np.empty((0, k.OUT_WIDTH)), np.empty((0, 4))
     if len(columns):
-        found = indicator._pivots(indicator._state(), columns)
-        cvd = cvd_of(empty_sum(), columns, segments(columns, p["reset"], p["calendar"]))
+        found, cvd = indicator._pivots(indicator._state(), columns)
     sides = found[:, : 2 * k.SIDE_WIDTH].reshape(-1, 2, k.SIDE_WIDTH)
     row, side, kind = np.argwhere(sides[:, :, : k.ABSORPTION + 1] != 0).T
     at = row - p["right"]
     before = at - sides[row, side, k.DISTANCE].astype(np.int64)
     time = pd.DatetimeIndex(bars["time"]) if "time" in bars.columns else bars.index
     price = np.column_stack([columns.floats("high"), columns.floats("low")])
-    total = np.empty((0, 2))
-    quality = np.full(len(row), np.nan)
-    if len(columns):
-        total = cvd[:, [1, 2]] if p["cvd_value"] == "extreme" else cvd[:, [3, 3]]
-        quality = _quality(columns, before, at)
+    total = cvd[:, [1, 2]] if p["cvd_value"] == "extreme" else cvd[:, [3, 3]]
+    revised = columns.floats_or("revision", 0.0).astype(np.int64)
     numerator, denominator = _ratio(p["tick_size"] or columns.context("tick_size"))
     step = np.full(len(row), np.nan)
     if numerator:
@@ -178,7 +179,8 @@ def divergences(bars: pd.DataFrame, **params: Any) -> pd.DataFrame:
             "strength": sides[row, side, k.STRENGTH],
             "segment_id": found[row, k.OUT_SEGMENT].astype(np.int64),
             "confirmed_bars": np.full(len(row), p["right"]),
-            "quality": quality,
+            "quality": _quality(columns, before, at),
+            "revision": np.array([revised[max(a - p["left"], 0) : b + 1].max() for a, b in zip(before, row, strict=True)], np.int64),
         }
     )
 
@@ -197,12 +199,11 @@ def _bar_divergence(bars: Columns) -> Floats:
 
 def _quality(bars: Columns, before: NDArray[np.int64], at: NDArray[np.int64]) -> Floats:
     """Of the volume after one bar up to another, the share whose side the exchange told."""
-    if "delta_source" not in bars:
+    if "delta_source" not in bars or len(at) == 0:
         return np.full(len(at), np.nan)
-    told = np.isin(bars.words("delta_source").astype(str), _BY_EXCHANGE)
-    sided = np.where(told, np.nan_to_num(bars.floats("buy_volume") + bars.floats("sell_volume")), 0.0)
+    told = told_volume(bars, np.nan_to_num(bars.floats("buy_volume") + bars.floats("sell_volume")))
     between = np.column_stack([before + 1, at + 1]).ravel()
-    sums = (np.add.reduceat(np.append(column, 0.0), between)[::2] for column in (sided, bars.floats("volume")))
+    sums = (np.add.reduceat(np.append(column, 0.0), between)[::2] for column in (told, bars.floats("volume")))
     with np.errstate(invalid="ignore", divide="ignore"):
         share: Floats = np.divide(*sums)
     return share

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NoReturn
-
 import pandas as pd
 
 from tastytrade_provider.bars import build_footprint
-from tastytrade_provider.errors import NotSupported, UnsupportedTimeframe, UsageError
-from tastytrade_provider.model import Bar, Contract, Timeframe, TradeBatch
+from tastytrade_provider.model import Contract, TradeBatch
 
-from .base import Indicator
-from .columns import Columns, Floats
-from .params import checked
+from .params import whole
+from .trades import BARS, FromTrades
 
-
-def _is_timeframe(value: Any) -> bool:
-    try:
-        return bool(Timeframe.parse(value))
-    except UnsupportedTimeframe:
-        return False
+ROWS = whole("ticks_per_row", 1, 1, 100_000, "ticks in a row of the footprint, each row named by its lowest price: a whole multiple of so many ticks")
 
 
-class FootprintIndicator(Indicator):
-    """Volume by price in each bar, from trades.
+class FootprintIndicator(FromTrades):
+    """Volume by price in each bar, from trades. Over "1d" bars: the volume profile of each session.
 
     Input   a TradeBatch, or a frame of trades (time, price, size; side where known) with its contract as parameter or in attrs['contract'].
     Output  rows (time, price): time is the bar's start; buy_volume, sell_volume, unknown_volume, delta in contracts.
@@ -38,46 +28,9 @@ class FootprintIndicator(Indicator):
     """
 
     name = "footprint"
-    input = "trades"
-    inputs = ("price", "size")
     outputs = ("buy_volume", "sell_volume", "unknown_volume", "delta")
-    accepts = (
-        checked("timeframe", "1m", "a number followed by s m h d w mo t v r", _is_timeframe, "length of the bars"),
-        checked(
-            "contract", None, "a Contract or None", lambda value: value is None or isinstance(value, Contract),
-            "the traded contract; None: the batch's own, or the frame's attrs['contract']",
-        ),
-    )  # fmt: skip
+    accepts = (*BARS, ROWS)
+    live = "footprint(bar) of the live set or of the BarBuilder"
 
-    def run(self, data: pd.DataFrame | TradeBatch) -> pd.DataFrame:
-        """The footprint of all bars in the trades. Raises MissingColumns for bars, UsageError where the contract is not known."""
-        contract = self.params["contract"]
-        if isinstance(data, TradeBatch):
-            return build_footprint(data, self.params["timeframe"], contract or data.contract)
-        Columns(data).require(self.name, self.inputs)
-        contract = contract or data.attrs.get("contract")
-        if contract is None:
-            raise UsageError("footprint: a frame of trades does not say its contract; give contract=..., or pass a TradeBatch")
-        return build_footprint(data, self.params["timeframe"], contract)
-
-    def extend(self, data: pd.DataFrame) -> NoReturn:
-        """Not for trades."""
-        raise _not_live()
-
-    def update(self, bar: Bar | Mapping[str, Any]) -> NoReturn:
-        """Not for trades."""
-        raise _not_live()
-
-    def preview(self, bar: Bar | Mapping[str, Any]) -> NoReturn:
-        """Not for trades."""
-        raise _not_live()
-
-    def _state(self) -> None:
-        return None
-
-    def _kernel(self, state: Any, bars: Columns, out: Floats) -> NoReturn:
-        raise _not_live()
-
-
-def _not_live() -> NotSupported:
-    return NotSupported("footprint reads trades, not bars; live, use footprint(bar) of the live set or of the BarBuilder")
+    def _of(self, trades: TradeBatch, contract: Contract) -> pd.DataFrame:
+        return build_footprint(trades, self.params["timeframe"], contract, self.params["ticks_per_row"])

@@ -35,13 +35,14 @@ def _steps(price: float, numerator: int, denominator: int) -> float:
 
 @kernel
 def divergence(
-    s: Any, left: int, right: int, min_gap: int, max_gap: int, min_price: float, min_cvd: float, equal: float,
+    s: Any, left: int, right: int, min_gap: int, max_gap: int, min_price: float, min_cvd: float, min_strength: float, equal: float,
     tick_numerator: int, tick_denominator: int, high: Any, low: Any, cvd_high: Any, cvd_low: Any, key: Any, broken: Any, volume: Any, out: Any,
 ) -> None:  # fmt: skip
     """Compare each confirmed pivot of price with the one before it of the same kind.
 
     min_price, equal  in ticks, or in price units where the tick size is not known; prices in the state are as they came, whichever it is
     min_cvd           in the unit of cvd_high and cvd_low, the CVD that belongs to each
+    min_strength      least |change of CVD| / volume between the pivots
     key               of the CVD segment                broken   1 for a bar whose delta is not all known: it is a segment of its own
     out               OUT_WIDTH values a bar, full of NaN; kinds are -1 at highs, +1 at lows, 0 without a divergence
     """
@@ -86,8 +87,8 @@ def divergence(
                 regular = rise >= min_price and gain <= -min_cvd
                 hidden = rise < 0 and gain > 0
                 absorption = abs(rise) <= equal and gain > 0
-                if regular or hidden or absorption:
-                    between = s[bar + RING_VOLUME] - s[p + PIVOT_VOLUME]
+                between = s[bar + RING_VOLUME] - s[p + PIVOT_VOLUME]
+                if (regular or hidden or absorption) and (min_strength == 0 or abs(change) >= min_strength * between):
                     out[i, o + REGULAR] = -sign if regular else 0.0
                     out[i, o + HIDDEN] = -sign if hidden else 0.0
                     out[i, o + ABSORPTION] = -sign if absorption else 0.0
@@ -96,3 +97,37 @@ def divergence(
                         out[i, o + STRENGTH] = abs(change) / between
             s[p + AT], s[p + PRICE], s[p + CVD] = at, s[bar + RING_PRICE + side], s[bar + RING_CVD + side]
             s[p + PIVOT_SEGMENT], s[p + PIVOT_VOLUME] = s[bar + RING_SEGMENT], s[bar + RING_VOLUME]
+
+
+# The state of `signals`: key of the segment, its high and low so far, then open, close, high and low of the last two bars, the latest last.
+SIGNALS_STATE = 11
+
+
+@kernel
+def signals(s: Any, key: Any, open_: Any, high: Any, low: Any, close: Any, delta: Any, out: Any) -> None:
+    """Per bar: delta turnaround, and new extreme of the segment on an opposite delta. `s` is full of NaN before any bar.
+
+    A NaN compares as false, so bars and segments that have not been make no signal.
+    """
+    for i in range(len(close)):
+        if key[i] != s[0]:
+            s[:] = np.nan
+            s[0] = key[i]
+        if delta[i] == delta[i]:
+            risen = s[4] > s[3] and s[8] > s[7]
+            fallen = s[4] < s[3] and s[8] < s[7]
+            out[i, 0] = out[i, 1] = 0
+            if risen and close[i] < open_[i] and high[i] >= s[9] and delta[i] < 0:
+                out[i, 0] = -1
+            if fallen and close[i] > open_[i] and low[i] <= s[10] and delta[i] > 0:
+                out[i, 0] = 1
+            if high[i] > s[1] and delta[i] < 0:
+                out[i, 1] = -1
+            if low[i] < s[2] and delta[i] > 0:
+                out[i, 1] = 1
+        if not s[1] >= high[i]:
+            s[1] = high[i]
+        if not s[2] <= low[i]:
+            s[2] = low[i]
+        s[3:7] = s[7:11]
+        s[7], s[8], s[9], s[10] = open_[i], close[i], high[i], low[i]

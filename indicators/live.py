@@ -30,6 +30,13 @@ class Update(NamedTuple):
     values: dict[str, float]
 
 
+class Change(NamedTuple):
+    """A bar that closed or changed, and how it stood before where only its values changed, because of earlier bars."""
+
+    update: Update
+    before: Update | None
+
+
 class _Held(NamedTuple):
     key: tuple[int, int]
     update: Update
@@ -77,34 +84,66 @@ class LiveSet:
         """Commit a history of closed bars before the first trade. Live bars that start no later than its last are taken as known and left out."""
         if self._held or self._seam_ns is not None:
             raise UsageError("history goes in once, before the first bar")
-        bars = bars.copy(deep=False)
-        bars.attrs = {"tick_size": self.contract.tick_size, "calendar": self.contract.calendar} | bars.attrs
         for label, indicator in self._live.items():
-            try:
-                indicator.extend(bars)
-            except Exception as error:  # one indicator's fault must not reach the others
-                self._failed(label, error)
+            self._extend(label, indicator, bars)
         if len(bars):
             self._seam_ns = pd.Timestamp(bars.index[-1]).as_unit("ns").value
 
     def add(self, item: TradeBatch | Gap | Roll) -> list[Update]:
         """Enter what a trade subscription hands over. Returns the bars that closed or changed, with their values."""
+        return [change.update for change in self.enter(item)]
+
+    def enter(self, item: TradeBatch | Gap | Roll) -> list[Change]:
+        """`add`, for who must tell a changed bar from changed values."""
         if isinstance(item, TradeBatch):
             return self._take(self._builder.add(item))
         if isinstance(item, Gap):
             return self._take(self._builder.add_gap(item))
         forming = self._builder.forming
-        updates = self._take([forming]) if forming else []
+        changes = self._take([forming]) if forming else []
         self._builder = BarBuilder(item.new, self._builder.timeframe, self._builder.reset)
         for indicator in self._live.values():
             indicator.reset()
         self._seam_ns = None
         self._start_over()
-        return updates
+        return changes
 
     def advance(self, now_ns: int) -> list[Update]:
         """Close the forming bar where the exchange's clock (UTC ns) has passed its end."""
+        return [change.update for change in self.pass_time(now_ns)]
+
+    def pass_time(self, now_ns: int) -> list[Change]:
+        """`advance`, for who must tell a changed bar from changed values."""
         return self._take(self._builder.advance(now_ns))
+
+    # -- more and fewer indicators
+
+    def include(self, label: str, indicator: Indicator, history: pd.DataFrame | None = None) -> None:
+        """Take in another indicator, new and under a label of its own: it catches up with `history` (what went into `warm`) and the bars held.
+
+        Where bars between the two are no longer held it begins with the first that is.
+        """
+        self._live[label], self._columns[label] = indicator, column_names(label, indicator)
+        if history is not None and not self._gone:
+            self._extend(label, indicator, history)
+        marks = {mark.at: mark for mark in self._marks}
+        for i, held in enumerate(self._held):
+            mark = marks.get(self._gone + i)
+            if mark is not None:
+                mark.live[label] = copy.deepcopy(indicator)
+                mark.broken |= self._broken & {label}
+            bar, values = held.update
+            self._held[i] = held._replace(update=Update(bar, values | self._named(label, self._updated(label, indicator, bar))))
+
+    def exclude(self, label: str) -> None:
+        """Let an indicator go, and its values with it."""
+        gone = set(self._columns.pop(label))
+        self._broken.discard(label)
+        for live in (self._live, *(mark.live for mark in self._marks)):
+            del live[label]
+        for i, held in enumerate(self._held):
+            bar, values = held.update
+            self._held[i] = held._replace(update=Update(bar, {name: value for name, value in values.items() if name not in gone}))
 
     # -- out
 
@@ -129,6 +168,12 @@ class LiveSet:
                 values[label] = None
                 self._on_fault(label, error)
         return Update(bar, self._flat(values))
+
+    @property
+    def due_ns(self) -> int | None:
+        """When the clock closes the forming bar; None between bars, and where trades do."""
+        bar = self._builder.forming
+        return None if bar is None or not bar.timeframe.is_time else bar.end_ns
 
     @property
     def values(self) -> dict[str, float]:
@@ -157,16 +202,16 @@ class LiveSet:
     def _is_known(self, bar: Bar) -> bool:
         return self._seam_ns is not None and bar.start_ns <= self._seam_ns
 
-    def _take(self, bars: list[Bar]) -> list[Update]:
+    def _take(self, bars: list[Bar]) -> list[Change]:
         """Commit bars in their places, and do again what comes after a changed one."""
         changed = {_key(bar): bar for bar in bars if not self._is_known(bar)}
-        updates = []
+        changes = []
         if self._gone:
             for key in [key for key in changed if key < self._held[0].key]:
                 self.unrepaired += 1
-                updates.append(Update(changed.pop(key), self._flat({})))
+                changes.append(Change(Update(changed.pop(key), self._flat({})), None))
         if not changed:
-            return updates
+            return changes
         at = bisect_left(self._held, min(changed), key=_key_of)
         later = {held.key: held.update for held in self._held[at:]}
         if later:
@@ -174,26 +219,21 @@ class LiveSet:
             self._marks = [mark for mark in self._marks if mark.at <= self._gone + at]
             del self._held[at:]
         for key in sorted(changed.keys() | later.keys()):
-            bar = changed[key] if key in changed else later[key].bar
+            before = None if key in changed else later[key]
+            bar = changed[key] if before is None else before.bar
             if bar.open is None:
-                updates.append(Update(bar, self._flat({})))
+                changes.append(Change(Update(bar, self._flat({})), None))
                 continue
             update = self._commit(key, bar)
-            if key in changed or not _same(update.values, later[key].values):
-                updates.append(update)
-        return updates
+            if before is None or not same_values(update.values, before.values):
+                changes.append(Change(update, before))
+        return changes
 
     def _commit(self, key: tuple[int, int], bar: Bar) -> Update:
         place = self._gone + len(self._held)
         if place % _MARK_EVERY == 0 and not (self._marks and self._marks[-1].at == place):
             self._marks.append(_Mark(place, copy.deepcopy(self._live), set(self._broken)))
-        values: dict[str, dict[str, float] | None] = {}
-        for label, indicator in self._live.items():
-            try:
-                values[label] = None if label in self._broken else indicator.update(bar)
-            except Exception as error:  # one indicator's fault must reach neither the others nor the caller
-                self._failed(label, error)
-        update = Update(bar, self._flat(values))
+        update = Update(bar, self._flat({label: self._updated(label, indicator, bar) for label, indicator in self._live.items()}))
         self._held.append(_Held(key, update))
         if len(self._held) >= KEPT + _MARK_EVERY:
             cut = self._marks[1].at - self._gone
@@ -213,6 +253,23 @@ class LiveSet:
                     broken.add(label)
         return live, broken
 
+    def _extend(self, label: str, indicator: Indicator, history: pd.DataFrame) -> None:
+        """Commit a history, with what its contract knows where the frame does not say it itself."""
+        bars = history.copy(deep=False)
+        bars.attrs = {"tick_size": self.contract.tick_size, "calendar": self.contract.calendar} | history.attrs
+        try:
+            indicator.extend(bars)
+        except Exception as error:  # one indicator's fault must not reach the others
+            self._failed(label, error)
+
+    def _updated(self, label: str, indicator: Indicator, bar: Bar) -> dict[str, float] | None:
+        """Commit a bar; None from an indicator that has failed, now or before."""
+        try:
+            return None if label in self._broken else indicator.update(bar)
+        except Exception as error:  # one indicator's fault must reach neither the others nor the caller
+            self._failed(label, error)
+            return None
+
     def _failed(self, label: str, error: Exception) -> None:
         self._broken.add(label)
         self._on_fault(label, error)
@@ -220,10 +277,13 @@ class LiveSet:
     def _flat(self, values: Mapping[str, Mapping[str, float] | None]) -> dict[str, float]:
         """Values by column name; NaN for an indicator without any."""
         flat: dict[str, float] = {}
-        for label, columns in self._columns.items():
-            found = values.get(label)
-            flat |= dict.fromkeys(columns, math.nan) if found is None else dict(zip(columns, found.values(), strict=True))
+        for label in self._columns:
+            flat |= self._named(label, values.get(label))
         return flat
+
+    def _named(self, label: str, found: Mapping[str, float] | None) -> dict[str, float]:
+        columns = self._columns[label]
+        return dict.fromkeys(columns, math.nan) if found is None else dict(zip(columns, found.values(), strict=True))
 
 
 def _key(bar: Bar) -> tuple[int, int]:
@@ -235,5 +295,6 @@ def _key_of(held: _Held) -> tuple[int, int]:
     return held.key
 
 
-def _same(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+def same_values(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    """Whether two updates of a live set say the same; NaN equals NaN."""
     return all(a == b or (a != a and b != b) for a, b in zip(one.values(), other.values(), strict=True))

@@ -16,11 +16,13 @@ from tastytrade_provider.errors import MarketDataError, MissingColumns, UsageErr
 from tastytrade_provider.model import Contract, Timeframe, TradeBatch
 
 from .base import Indicator, column_names
+from .classic import NAMES as TA_LIB
+from .classic import classic
 from .cvd import CVD
 from .delta_divergence import DeltaDivergence
 from .footprint import FootprintIndicator
 from .live import LiveSet
-from .stream import LiveStream, TradeSource
+from .stream import LiveStream, SharedSet, TradeSource
 from .volume_delta import VolumeDelta
 
 ENTRY_POINTS = "tastytrade_provider.indicators"
@@ -62,6 +64,7 @@ class IndicatorManager:
         self._names = names
         self._known: dict[str, Factory] = {indicator.name: indicator for indicator in BUILT_IN}
         self._plugins: dict[str, metadata.EntryPoint] | None = None
+        self._shared: list[SharedSet] = []
 
     # -- by name
 
@@ -77,30 +80,36 @@ class IndicatorManager:
                 raise UsageError(f"{indicator!r} has no name of its own; give one: register(name, indicator)")
         if indicator is None:
             return lambda found: self.register(name, found, replace=replace)
-        if not replace and name in self._known:
-            raise UsageError(f"an indicator {name!r} is registered already; replace=True puts another in its place")
+        if not replace and (name in self._known or name in TA_LIB):
+            whose = "" if name in self._known else ": it is TA-Lib's"
+            raise UsageError(f"an indicator {name!r} is registered already{whose}; replace=True puts another in its place")
         self._known[name] = _factory(name, indicator)
         return indicator
 
     add = add_indicator = register
 
     def list_indicators(self) -> list[str]:
-        """All names, plugins included, in order."""
-        return sorted({*self._known, *self._found_plugins()})
+        """All names in order, those of plugins and of TA-Lib's functions included."""
+        return sorted({*self._known, *self._found_plugins(), *TA_LIB})
 
     def __contains__(self, name: object) -> bool:
-        return name in self._known or name in self._found_plugins()
+        return name in self._known or name in TA_LIB or name in self._found_plugins()
 
     def get_indicator(self, name: str) -> Factory:
-        """What makes the indicator: call it with parameters. UsageError with the nearest guess where there is none of that name."""
+        """What makes the indicator: call it with parameters. UsageError with the nearest guess where there is none of that name.
+
+        One of TA-Lib's functions raises MissingExtra where TA-Lib is not installed.
+        """
         if name not in self._known:
-            plugin = self._found_plugins().get(name)
-            if plugin is None:
-                known = self.list_indicators()
-                near = difflib.get_close_matches(str(name), known, n=1)
+            if name in TA_LIB:
+                self._known[name] = classic(name)
+            elif name in self._found_plugins():
+                self._known[name] = _factory(name, self._load(self._found_plugins()[name]))
+            else:
+                own = sorted({*self._known, *self._found_plugins()} - {*TA_LIB})
+                near = difflib.get_close_matches(str(name), own, n=1) or difflib.get_close_matches(str(name), TA_LIB, n=1)
                 guess = f"; did you mean {near[0]!r}?" if near else ";"
-                raise UsageError(f"no indicator {name!r}{guess} known are {', '.join(known)}")
-            self._known[name] = _factory(name, self._load(plugin))
+                raise UsageError(f"no indicator {name!r}{guess} known are {', '.join(own)}, and TA-Lib's functions in lower case (sma, rsi, macd ...)")
         return self._known[name]
 
     def describe(self, name: str) -> dict[str, Any]:
@@ -156,10 +165,17 @@ class IndicatorManager:
     ) -> LiveStream:
         """A live set over the provider's trades: `async for bar, values in live`, `live.forming`, `live.footprint(bar)`, `live.cancel()`.
 
+        Strategies that ask for the same contract and timeframe share one subscription and BarBuilder, and for the same indicator that indicator.
         clock  closes bars when nobody trades; None where a tape's own time is the clock. See LiveStream.
         """
+        frame = Timeframe.parse(timeframe)
         chosen = {label: indicator for label, indicator in self._chosen(names).items() if indicator.input == "bars"}
-        return LiveStream(provider, contract, timeframe, chosen, on_fault=self._fault, clock=clock)
+        wanted = {label: ((type(one), one.name, *_told(one)), one) for label, one in chosen.items()}
+        shared = next((each for each in self._shared if each.serves(provider, contract, frame, clock)), None)
+        if shared is None:
+            shared = SharedSet(provider, contract, frame, clock, on_fault=self._fault, on_end=self._ended)
+            self._shared.append(shared)
+        return shared.join(wanted)
 
     def live(self, contract: Contract, timeframe: str | Timeframe = "1m", names: Names | None = None) -> LiveSet:
         """A live set without a provider: you `add` the trades and `advance` the clock."""
@@ -175,6 +191,10 @@ class IndicatorManager:
             wanted = {name: {} for name in wanted}
         return {label: self.create(**{"name": label, **params}) for label, params in wanted.items()}
 
+    def _ended(self, shared: SharedSet) -> None:
+        if shared in self._shared:
+            self._shared.remove(shared)
+
     # -- faults and plugins
 
     def _fault(self, label: str, error: Exception) -> None:
@@ -188,7 +208,7 @@ class IndicatorManager:
         if self._plugins is None:
             self._plugins = {}
             for plugin in metadata.entry_points(group=ENTRY_POINTS):
-                if plugin.name in self._known or plugin.name in self._plugins:
+                if plugin.name in self._known or plugin.name in TA_LIB or plugin.name in self._plugins:
                     self._fault(plugin.name, UsageError(f"plugin {plugin.value} wants a name that is taken"))
                 else:
                     self._plugins[plugin.name] = plugin
@@ -209,6 +229,11 @@ def _factory(name: str, indicator: Any) -> Factory:
     if not isinstance(getattr(indicator, "params", None), Mapping):
         raise UsageError(f"{indicator!r} cannot be registered as {name!r}; a class, a factory or an instance with params can")
     return lambda **params: type(indicator)(**{**indicator.params, **params})
+
+
+def _told(indicator: Indicator) -> list[tuple[str, str]]:
+    """Parameters in a form that can be compared."""
+    return sorted((name, repr(value)) for name, value in indicator.params.items())
 
 
 def _trace(error: Exception) -> Exception | None:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from tastytrade_provider.errors import MissingColumns, UsageError
 from tastytrade_provider.sessions import CALENDARS, FIRST_YEAR, LAST_YEAR, RESETS, parse_reset, reset_times, sessions_between
@@ -13,6 +14,7 @@ from tastytrade_provider.sessions import CALENDARS, FIRST_YEAR, LAST_YEAR, RESET
 from .columns import Columns, Floats, Int64
 from .params import Param, checked
 
+_ROLL = float(1 << 33)  # beyond every key of a segment: they are days or seconds
 WEEK_NS = 7 * 86_400_000_000_000
 _FIRST_NS, _LAST_NS = (int(np.datetime64(str(year), "ns").astype(np.int64)) for year in (FIRST_YEAR, LAST_YEAR + 1))
 
@@ -34,6 +36,37 @@ PARAMS: tuple[Param, ...] = (
         "session calendar; None: the contract's, or the frame's attrs['calendar']",
     ),
 )  # fmt: skip
+
+
+class Anchor:
+    """Where CVD starts anew: at a reset, and always where the contract changes. Carried from bar to bar."""
+
+    __slots__ = ("_calendar", "_reset", "_rolls", "_symbol")
+
+    def __init__(self, reset: str, calendar: str | None, symbol: str | None = None, rolls: int = 0) -> None:
+        self._reset, self._calendar, self._symbol, self._rolls = reset, calendar, symbol, rolls
+
+    def __deepcopy__(self, memo: Any) -> Anchor:
+        return Anchor(self._reset, self._calendar, self._symbol, self._rolls)
+
+    def keys(self, bars: Columns) -> Floats:
+        """A number for each bar that changes where CVD starts anew; the bars follow those asked about before.
+
+        A bar that does not say its contract is of the one before. Raises what `segments` raises.
+        """
+        keys = segments(bars, self._reset, self._calendar)
+        told = bars.symbol()
+        if isinstance(told, str):
+            self._rolls += self._symbol is not None and told != self._symbol
+            self._symbol = told
+        elif told is not None:
+            symbols = np.array([self._symbol, *told], object)
+            codes, _ = pd.factorize(symbols)
+            at = np.maximum.accumulate(np.where(codes >= 0, np.arange(len(codes)), 0))  # the latest that was told
+            rolls = self._rolls + np.cumsum((np.diff(codes[at]) != 0) & (codes[at][:-1] >= 0))
+            self._symbol, self._rolls = symbols[at[-1]], int(rolls[-1])
+            return keys + rolls * _ROLL
+        return keys + self._rolls * _ROLL if self._rolls else keys
 
 
 def segments(bars: Columns, reset: str, calendar: str | None) -> Floats:

@@ -12,13 +12,31 @@ from . import kernels as k
 from .errors import UsageError
 from .forming import Forming
 from .grid import Grid
-from .history import SOURCES, BarHistory, Footprint, bar_columns, build_bars, build_footprint, build_history
+from .history import SOURCES, TO_KERNEL, BarHistory, BarTrades, Footprint, bar_columns, build_bar_trades, build_bars, build_footprint, build_history, in_order
 from .kernels import cumulate
 from .ledger import Ledger
+from .levels import MILLION, grouped, millionths, profile
 from .model import Array, Bar, Contract, Gap, Timeframe, TradeBatch, TradeFlag
 from .sessions import DAY_NS, parse_reset
 
-__all__ = ["SOURCES", "BarBuilder", "BarHistory", "Cvd", "Footprint", "build_bars", "build_footprint", "build_history", "cumulate"]
+__all__ = [
+    "MILLION",
+    "SOURCES",
+    "BarBuilder",
+    "BarHistory",
+    "BarTrades",
+    "Cvd",
+    "Footprint",
+    "build_bar_trades",
+    "build_bars",
+    "build_footprint",
+    "build_history",
+    "cumulate",
+    "grouped",
+    "in_order",
+    "millionths",
+    "profile",
+]
 
 _FOOTPRINTS_KEPT = 2_000
 _CHECKPOINT_EVERY = 16_384  # trades; a correction then replays at most this many more than it must (0.1 ms)
@@ -177,6 +195,30 @@ class BarBuilder:
         if held is None:
             raise UsageError(f"no footprint is kept of the bar at {bar.start_ns}; the last {_FOOTPRINTS_KEPT} closed bars have one")
         return Footprint.of(self.contract, held.cells)
+
+    def trades_of(self, bar: Bar, before_ns: int = 0) -> BarTrades:
+        """The trades of a closed bar or of the forming one, with those of the `before_ns` nanoseconds before it. UsageError where they are not kept:
+        the ledger holds the current session.
+        """
+        key, state, later = self._bar_key(bar), self._forming.state, 0
+        row = state[: k.BAR_WIDTH].copy()
+        if not (state[k.OPEN_BAR] and self._key(state) == key):
+            later = int(state[k.SELL : k.BUY + 1].sum()) if state[k.OPEN_BAR] else 0
+            held = self._closed.get(key)
+            for other in () if held is None else reversed(self._closed.values()):
+                if other is held:
+                    row = held.row
+                    break
+                later += int(other.row[k.SELL : k.BUY + 1].sum())
+        time, lots = self.ledger.time_ns, self.ledger.lots
+        first = int(np.searchsorted(time, row[k.START] - before_ns))
+        stop = int(np.searchsorted(time, row[k.LAST], side="right"))
+        own = int(row[k.SELL : k.BUY + 1].sum())
+        skip = int(lots[first:].sum()) - own - later
+        if self._key(row) != key or own == 0 or skip < 0:
+            raise UsageError(f"no trades are kept of the bar at {bar.start_ns}; the ledger holds those of the current session")
+        columns = {name: getattr(self.ledger, name)[first:stop].copy() for name in ("time_ns", *TO_KERNEL)}
+        return BarTrades(self.contract, columns, row.reshape(1, -1).copy(), skip)
 
     # -- the work
 

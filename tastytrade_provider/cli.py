@@ -189,6 +189,100 @@ def journal_compact(path: Path, to: Path | None, as_json: bool) -> int:
     return compact(path, to, as_json)
 
 
+@cli.command(short_help="Two providers side by side, and where they differ.")
+@click.option("--minutes", type=click.FloatRange(min=0.01), default=10.0, show_default=True, help="How long to compare.")
+@click.option("--symbol", "symbols", multiple=True, help="A contract, such as ES; may be repeated. Default: those of the config.")
+@_TIMEFRAME
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for report.json and report.html.")
+@_JSON
+@_CONFIG
+def ab(**options: Any) -> int:
+    """Compare the config's ab.primary and ab.shadow. Exit code 0: PASS or WATCH, 1: FAIL, 2: an error, or nothing to compare."""
+    from .commands.ab import run
+
+    return run(**options)
+
+
+@cli.command(short_help="How well sides are inferred, on a tape with the exchange's flags.")
+@click.argument("tape", type=click.Path(path_type=Path))
+@click.option("--symbol", help="The tape's contract, where the file cannot say.")
+@click.option("--tick-size", type=float, help="Its smallest price step.")
+@click.option("--size-step", type=float, help="Its smallest size.")
+@click.option("--calendar", help="Its session calendar.")
+@_JSON
+def accuracy(**options: Any) -> None:
+    """Measure tick, quote, Lee-Ready, EMO, CLNV and BVC against the exchange's flags in TAPE."""
+    from .commands.accuracy import run
+
+    run(**options)
+
+
+@cli.command(short_help="A picture of order flow.")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="A .png or .svg file.")
+@click.option("--symbol", help="Which contract, where several were recorded.")
+@click.option("--timeframe", default="1m", show_default=True, help="Bar length.")
+@click.option("--last", type=click.IntRange(1, 300), help="Only the last bars; about 20 have room for numbers.")
+def chart(**options: Any) -> None:
+    """Draw PATH (a tape, a journal, a session file, or bars in Parquet)."""
+    from .commands.chart import run
+
+    run(**options)
+
+
+@cli.group()
+def migrate() -> None:
+    """Move a program from Interactive Brokers to this package."""
+
+
+@migrate.command("scan", short_help="Every call site of IB's libraries.")
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@_JSON
+@click.option("--sarif", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), help="Also write SARIF 2.1.0 for code hosts; - prints it.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), help="Also write a page; - prints it.")
+@click.option("--pandas3", is_flag=True, help="Also list what pandas 3 refuses or understands otherwise.")
+def migrate_scan(**options: Any) -> int:
+    """List the call sites of ib_async, ib_insync and ibapi in PATH. Nothing of it is run. Exit code 0: none, 1: some."""
+    from .commands.migrate import scan
+
+    return scan(**options)
+
+
+@migrate.command("rewrite", short_help="Rewrite what is sure, mark the rest.")
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.option("--to", type=click.Choice(["compat", "provider"]), required=True, help="compat: the same calls over any provider; provider: our interface.")
+@click.option("--write", is_flag=True, help="Write the files instead of showing a diff.")
+def migrate_rewrite(**options: Any) -> int:
+    """Show, as a unified diff, what becomes of the Auto call sites in PATH; Assist ones get a TODO."""
+    from .commands.migrate import rewrite
+
+    return rewrite(**options)
+
+
+@migrate.command("guide", short_help="The migration guide, whole or in part.")
+@click.argument("section", required=False)
+def migrate_guide(section: str | None) -> int:
+    """Print the migration guide, or what it says of SECTION: a rule, a section or the name of a call."""
+    from .commands.migrate import guide
+
+    return guide(section)
+
+
+@migrate.command("compare", short_help="Compare the stored bars of two files.")
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option("--tick-size", type=click.FloatRange(min=0, min_open=True), help="The contract's smallest price step; without it, found from the prices.")
+@click.option("--timezone", help="Zone of times that have none, such as US/Eastern.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for report.json and report.html.")
+@_JSON
+@_CONFIG
+def migrate_compare(**options: Any) -> int:
+    """Compare the bars of files A and B (CSV or Parquet, from anywhere). Exit code 1 where a check failed."""
+    from .commands.migrate_compare import run
+
+    return run(**options)
+
+
 @cli.group()
 def config() -> None:
     """Look at the configuration."""

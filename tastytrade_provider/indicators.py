@@ -7,11 +7,13 @@ Nothing is loaded before it is asked for.
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .door import lazily
 
 if TYPE_CHECKING:
+    from indicators.attaching import Attached, attach
     from indicators.base import Indicator
     from indicators.cvd import CVD
     from indicators.delta_divergence import DeltaDivergence, divergences
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CVD",
+    "Attached",
     "DeltaDivergence",
     "FootprintIndicator",
     "Indicator",
@@ -31,31 +34,29 @@ __all__ = [
     "Param",
     "Update",
     "VolumeDelta",
+    "attach",
     "divergences",
 ]
 
 __path__ = [str(Path(__file__).resolve().parent.parent / "indicators")]
 
-_MODULE_OF = {
-    "CVD": "cvd",
-    "DeltaDivergence": "delta_divergence",
-    "FootprintIndicator": "footprint",
-    "Indicator": "base",
-    "IndicatorManager": "manager",
-    "LiveSet": "live",
-    "Param": "params",
-    "Update": "live",
-    "VolumeDelta": "volume_delta",
-    "divergences": "delta_divergence",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(
+    __name__,
+    {
+        "Attached": "attaching",
+        "CVD": "cvd",
+        "DeltaDivergence": "delta_divergence",
+        "FootprintIndicator": "footprint",
+        "Indicator": "base",
+        "IndicatorManager": "manager",
+        "LiveSet": "live",
+        "Param": "params",
+        "Update": "live",
+        "VolumeDelta": "volume_delta",
+        "attach": "attaching",
+        "divergences": "delta_divergence",
+    },
+)
 
 
 def __dir__() -> list[str]:

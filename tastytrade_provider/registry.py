@@ -74,10 +74,19 @@ def available() -> list[str]:
 def create_provider(config: str | Path | Mapping[str, Any] | Settings | None = None) -> DataProvider:
     """The provider that `data_provider` names, not yet connected. `config` is a path, a dict or Settings (see `config.load`).
 
+    With `delta_columns` or `delta_provider` its bars carry the configured indicators, and delta comes from the second provider (see `enrich`).
     Raises ConfigError; UnknownProvider; MissingExtra where an optional package is not installed; NotSupported where this version has no
     such provider; UsageError, with the cause, where a plugin cannot be loaded.
     """
     settings = load(config)
+    provider = _created(settings)
+    if settings.delta_columns or settings.delta_provider:
+        wrapped: DataProvider = attrgetter("enriched")(import_module("tastytrade_provider.enrich"))(provider, settings)
+        return wrapped
+    return provider
+
+
+def _created(settings: Settings) -> DataProvider:
     name = settings.data_provider
     if name in _registered:
         return _registered[name](settings)

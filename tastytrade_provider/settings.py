@@ -97,7 +97,7 @@ class _Section(BaseModel):
 
 
 class TastytradeSettings(_Section):
-    """Login and choice of the order flow source. `enabled` without `data_provider: tastytrade` streams delta beside another provider."""
+    """Login and choice of the order flow source. `enabled` under `data_provider: ib` means `delta_provider: tastytrade`: delta beside IB's bars."""
 
     enabled: bool = False
     client_secret: Secret = Field(default=None, validate_default=True)
@@ -203,7 +203,11 @@ class Settings(BaseSettings):
         used = [data.get("data_provider"), data.get("delta_provider")]
         if data.get("data_provider") == "ab" and ab is not None:
             used += [ab.get("primary", AbSettings().primary), ab.get("shadow", AbSettings().shadow)]
-        return data | {"tastytrade": ours | {"enabled": True}} if "tastytrade" in used and ours is not None else data
+        if "tastytrade" in used and ours is not None:
+            return data | {"tastytrade": ours | {"enabled": True}}
+        if data.get("data_provider") == "ib" and not data.get("delta_provider") and ours is not None and str(ours.get("enabled")).lower() == "true":
+            return data | {"delta_provider": "tastytrade"}
+        return data
 
     @classmethod
     def settings_customise_sources(

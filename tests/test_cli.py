@@ -109,7 +109,7 @@ def assert_one_line(ended: Any, *says: str) -> None:
         (["demo", "--tape", "nowhere.csv"], ["nowhere.csv", "no such file"]),
         (["demo", "--config", "nowhere.yaml"], ["nowhere.yaml", "No such file"]),
         (["config", "check"], ["config.yaml", "No such file"]),
-        (["stream", "NOPE9", "--seconds", "1"], ["'NOPE9'", "Accepted forms: ES (front month), ESZ6"]),
+        (["stream", "NOPE9", "--seconds", "1"], ["'NOPE9'", "ES (front month), ESZ6"]),
         (["probe"], ["Missing argument 'SYMBOL'", "probe --help"]),
         (["probe", "ES", "--seconds", "0"], ["--seconds"]),
         (["emulate", "--truth", "nowhere/truth.jsonl"], ["nowhere/truth.jsonl"]),

@@ -17,7 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ["setup.cfg", "pyproject.toml", "README.md", "LICENSE", "tastytrade_provider", "indicators"]
+SOURCES = ["setup.cfg", "pyproject.toml", "README.md", "LICENSE", "tastytrade_provider", "indicators", "migration"]
 DECOYS = ["tests/test_x.py", "tests/__init__.py", "indicators_old/rsi.py", "docs/conf.py"]
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
 
@@ -122,7 +122,7 @@ def test_every_entry_point_is_in_the_metadata_and_the_plugin_groups_are_left_to_
 
 def test_the_wheel_holds_our_folders_and_nothing_else(files: list[str]) -> None:
     folders = {file.partition("/")[0] for file in files}
-    assert {folder for folder in folders if not folder.endswith(".dist-info")} == {"tastytrade_provider", "indicators"}
+    assert {folder for folder in folders if not folder.endswith(".dist-info")} == {"tastytrade_provider", "indicators", "migration"}
     assert not [file for file in files if "__pycache__" in file]
 
 

@@ -36,7 +36,7 @@ def run(
     market = source(tape, seed=1 if seed is None else seed, symbol=symbol, tick_size=tick_size, size_step=size_step, calendar=calendar)
     if truth is not None:
         truth.touch()  # a place that cannot be written is told before anything listens
-    asyncio.run(_emulate(Emulator(market, speed=speed or 1.0, truth_path=truth, faults=faults), port))
+    asyncio.run(_emulate(Emulator(market, speed=speed or 1.0, truth_path=truth, faults=faults, tws=True), port))
 
 
 async def _emulate(emulator: Emulator, port: int) -> None:
@@ -45,7 +45,7 @@ async def _emulate(emulator: Emulator, port: int) -> None:
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     await emulator.start(port)
     try:
-        addresses = {"api_url": emulator.api_url, "dxlink_url": emulator.dxlink_url, "tws_port": None, "truth": str(emulator.truth)}
+        addresses = {"api_url": emulator.api_url, "dxlink_url": emulator.dxlink_url, "tws_port": emulator.tws_port, "truth": str(emulator.truth)}
         click.echo(orjson.dumps(addresses).decode())
         await stop.wait()
     finally:

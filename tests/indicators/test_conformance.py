@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from tastytrade_provider.indicators import Indicator, IndicatorManager
+from tastytrade_provider.indicators.classic import NAMES as TA_LIB  # tested in test_classic.py
 from tests.checks.indicators import CHECKS
 
 MANAGER = IndicatorManager()
 ALIKE: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in MANAGER.list_indicators() if MANAGER.create(name).input == "bars"),
+    *((name, {}) for name in MANAGER.list_indicators() if name not in TA_LIB and MANAGER.create(name).input == "bars"),
     ("cvd", {"reset": "rth_open", "calendar": "CME Globex Equity"}),
     ("cvd", {"reset": "weekly"}),
     ("cvd", {"reset": "12:00"}),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -86,6 +87,29 @@ def test_a_history_that_knows_no_session_and_bars_that_do_agree_on_the_segment()
     cvd = CVD(calendar="CME Globex Equity")
     cvd.extend(spread("2026-11-23 14:00", "2026-11-23 14:10"))
     assert cvd.update(a_bar(0, day="monday"))["cvd"] == 3
+
+
+@pytest.mark.parametrize("reset", ["session_open", "never"])
+def test_it_always_starts_anew_where_the_contract_changes(reset: str) -> None:
+    data = bars(monday=[(1, 0)] * 6).assign(symbol=["/ESZ6", "/ESZ6", None, "/ESH7", None, "/ESH7"])
+    assert CVD(reset=reset).run(data)["cvd"].tolist() == [1, 2, 3, 1, 2, 3]  # who does not say it is of the contract before
+    after = dataclasses.replace(ES, symbol="/ESH7")
+    closed = [a_bar(0), a_bar(1), a_bar(2, contract=after), a_bar(3, contract=after), a_bar(4)]
+    cvd = CVD(reset=reset)
+    assert [cvd.update(bar)["cvd"] for bar in closed] == [1, 2, 1, 2, 1]
+
+
+def test_a_roll_between_pieces_of_a_history_is_a_roll() -> None:
+    data = bars(monday=[(1, 0)] * 4).assign(symbol=["/ESZ6", "/ESZ6", "/ESH7", "/ESH7"])
+    for cut in range(1, 4):
+        cvd = CVD(reset="never")
+        assert [*cvd.extend(data.iloc[:cut])["cvd"], *cvd.extend(data.iloc[cut:])["cvd"]] == [1, 2, 1, 2]
+
+
+def test_a_history_that_does_not_say_its_contract_goes_on_with_bars_that_do() -> None:
+    cvd = CVD(reset="never")
+    cvd.extend(bars(monday=[(1, 0)] * 2))
+    assert [cvd.update(bar)["cvd"] for bar in (a_bar(2), a_bar(3))] == [3, 4]
 
 
 @pytest.mark.parametrize("reset", ["session_open", "rth_open"])

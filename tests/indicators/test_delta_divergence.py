@@ -1,3 +1,4 @@
+# ruff: noqa: PD011 - .values is a field of Update here, not of a frame
 """Series small enough to check by eye: each is a list of (price, delta), flat bars with a volume of 4."""
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tastytrade_provider.bars import BarBuilder
 from tastytrade_provider.errors import MissingColumns, UsageError
-from tastytrade_provider.indicators import DeltaDivergence, divergences
-from tests.checks.builders import a_bar, bars, frame, random_bars
+from tastytrade_provider.indicators import DeltaDivergence, IndicatorManager, divergences
+from tastytrade_provider.model import Action
+from tests.checks.builders import ES, MINUTE_NS, a_bar, a_batch, bars, frame, opening, random_bars
 
 TWO = {"left": 2, "right": 2, "min_gap": 1}
 # Swing highs at rows 2 and 6, confirmed at 4 and 8. In between a swing low at row 4, and no second one.
@@ -65,6 +68,47 @@ def test_a_new_extreme_on_an_unchanged_cvd_is_regular_on_both_sides_until_min_cv
     assert signals(series(PEAKS, flat), min_cvd=1) == []
 
 
+def test_min_strength_asks_for_a_share_of_the_volume_between_the_pivots() -> None:
+    data = series(PEAKS, [1, 1, 1, -1, -1, 0, 0, 0, 0])  # 2 of 16
+    assert signals(data, min_strength=0.125) == [(8, "regular", -1.0)]
+    assert signals(data, min_strength=0.126) == []
+    data["volume"] = np.nan
+    assert signals(data) == [(8, "regular", -1.0)]
+    assert signals(data, min_strength=0.001) == []
+
+
+def test_a_roll_between_the_pivots_keeps_them_apart() -> None:
+    data = series(PEAKS, [0.0] * 9)
+    assert signals(data.assign(symbol=["/ESZ6"] * 4 + ["/ESH7"] * 5), reset="never") == []
+
+
+@pytest.mark.parametrize(("row", "revision"), [(0, 2), (4, 2), (8, 2), (9, 0)])
+def test_an_event_says_how_often_a_bar_it_rests_on_was_corrected(row: int, revision: int) -> None:
+    data = series([*PEAKS, 1], [1, 1, 1, -1, -1, 0, 0, 0, 0, 0])
+    (event,) = divergences(data.assign(revision=[2 * (i == row) for i in range(10)]), **TWO).to_dict("records")
+    assert event["revision"] == revision
+
+
+def test_a_correction_live_takes_a_signal_back_with_a_revision() -> None:
+    # a print a minute at these prices, bought or sold so that CVD is 3 at the first high and 1 at the second
+    sides = [1, 1, 1, -1, -1, 1, -1, 1, -1, 1]
+    prices = [6000 + p for p in (*PEAKS, 1)]
+    batch = a_batch(time_ns=opening() + np.arange(10) * MINUTE_NS, price=prices, side=sides, index=np.arange(10))
+    live = IndicatorManager().live(ES, "1m", {"delta_divergence": TWO})
+    told = {update.bar.start_ns: update for update in live.add(batch)}
+    confirming = opening() + 8 * MINUTE_NS
+    assert told[confirming].values["regular"] == -1
+    change = batch[5:6].replace(action=np.array([Action.CORRECTION], np.int8), lots=np.array([4], np.int64))  # CVD is 4 at the second high
+    again = {update.bar.start_ns: update for update in live.add(change)}
+    assert again[opening() + 5 * MINUTE_NS].bar.revision == 1
+    assert again[confirming].values["regular"] == 0
+    corrected = BarBuilder(ES, "1m")
+    first, second = corrected.add(batch), corrected.add(change)
+    latest = {bar.start_ns: bar for bar in (*first, *second)}
+    assert len(divergences(frame(first), **TWO)) == 1
+    assert len(divergences(frame(list(latest.values())), **TWO)) == 0
+
+
 def test_the_values_beside_the_signal() -> None:
     out = DeltaDivergence(**TWO).run(series(PEAKS, [1, 1, 1, -1, -1, 0, 0, 0, 0])).iloc[8]
     # |1 - 3| over the volume of rows 3 to 6, 4 lots each; the pivots are rows 6 and 2
@@ -80,7 +124,7 @@ def test_the_event_table() -> None:
         "ts": data.index[8], "pivot_ts": data.index[6], "prev_pivot_ts": data.index[2],
         "kind": "regular", "direction": -1, "price": 6.0, "prev_price": 5.0, "cvd": 1.0, "prev_cvd": 3.0,
         "price_change_ticks": 4.0, "cvd_change": -2.0, "bars_between": 4, "strength": 0.125, "segment_id": 0,
-        "confirmed_bars": 2, "quality": 0.75,
+        "confirmed_bars": 2, "quality": 0.75, "revision": 0,
     }  # fmt: skip
 
 
