@@ -78,7 +78,10 @@ def cli() -> None:
 @_JSON
 @_CONFIG
 def demo(**options: Any) -> None:
-    """Run a loopback exchange and the provider on it, and show the order flow live. No account, no network."""
+    """Run a loopback exchange and the provider on it, and show the order flow live, on a page and in the terminal. No account, no network.
+
+    The page is not shown with --no-browser, --json, --infer-sides or --speed max.
+    """
     from .commands.demo import run
 
     run(**options)
@@ -93,6 +96,18 @@ def demo(**options: Any) -> None:
 def stream(**options: Any) -> None:
     """Show live order flow of SYMBOLS (default: those of the config) from the configured provider."""
     from .commands.stream import run
+
+    run(**options)
+
+
+@cli.command(short_help="Order flow over HTTP and WebSocket, with a page.")
+@click.option("--host", default=None, help="Address to listen on; any but loopback needs the token.")
+@click.option("--port", type=click.IntRange(0, 65535), default=None, help="0 takes a free one.")
+@_JSON
+@_CONFIG
+def serve(**options: Any) -> None:
+    """Serve the configured provider's order flow over HTTP and WebSocket, until Ctrl-C."""
+    from .commands.serve import run
 
     run(**options)
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,7 @@ from .emulator import CLIENT_SECRET, REFRESH_TOKEN, Emulator, load_tape
 from .emulator.source import Source
 from .errors import ConnectionLost, MarketDataError
 from .journal import Journal
+from .provider import ProviderStatus
 from .sessions import is_open, session_at
 from .settings import Settings, TastytradeSettings
 from .tastytrade.auth import Account
@@ -100,6 +102,10 @@ class DemoProvider(TastyTradeProvider):
                 await ending
         await super().disconnect()
         await self.emulator.stop()
+
+    def status(self) -> ProviderStatus:
+        """As of a login; without a lag, since the market's clock is not ours."""
+        return replace(super().status(), lag_ms=None)
 
     async def _close_exchange(self) -> None:
         try:

@@ -117,7 +117,7 @@ class Watched:
             if update.bar.contract == self.live.contract:  # after a roll the old contract's cells are gone
                 self._cells[key] = self.live.footprint(update.bar)
             for name in _SIGNALS:
-                if update.values[name]:
+                if abs(update.values[name]) > 0:  # neither none nor unknown
                     self.signal = f"{name} {'bullish' if update.values[name] > 0 else 'bearish'}"
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -278,8 +279,19 @@ def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path, more: list[str]) 
     assert [line for line in err.splitlines() if not line.startswith("note: ")] == []
 
 
-def test_ctrl_c_is_how_an_endless_demo_ends_and_leaves_its_last_table() -> None:
+def test_the_demo_says_where_its_page_is_and_ctrl_c_ends_it_at_any_moment() -> None:
     with start("demo", "--speed", "50") as program:
+        assert program.stdout is not None
+        address = program.stdout.readline().decode().split()[3]
+        with urllib.request.urlopen(f"{address}api/tastytrade/status", timeout=LIMIT_S) as answer:
+            assert json.load(answer)["provider"] == "demo"
+        program.send_signal(signal.SIGINT)
+        _, err = program.communicate(timeout=LIMIT_S)
+    assert (program.returncode, err) == (0, b"")
+
+
+def test_ctrl_c_is_how_an_endless_demo_ends_and_leaves_its_last_table() -> None:
+    with start("demo", "--speed", "50", "--no-browser") as program:
         assert program.stdout is not None
         program.stdout.readline()  # the first table has begun
         program.send_signal(signal.SIGINT)

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from tastytrade_provider.errors import JournalDamaged, UsageError
 from tastytrade_provider.journal import Journal, Reader, contexts, log, segments, verify
 from tastytrade_provider.journal.records import HEADER_SIZE, Kind, decode_header, encode_header, record_at
 from tastytrade_provider.journal.records import encode as encode_record
-from tastytrade_provider.model import Gap
+from tastytrade_provider.journal.segments import resets
+from tastytrade_provider.model import Gap, TradeBatch
+from tastytrade_provider.replay.decode import JournalDecoder
 from tests.checks.builders import ES
 from tests.checks.journals import COLUMNS, a_message, kill_while_recording, raws, write
 from tests.checks.sources import until
@@ -83,7 +86,7 @@ def test_what_was_recorded_comes_back_in_order_byte_by_byte(tmp_path: Path) -> N
     write(tmp_path, range(20), rows=10)
     assert raws(tmp_path) == [a_message(number, 10) for number in range(20)]
     [report] = verify(tmp_path)
-    assert report.records == {"data": 20, "context": 1, "gap": 0}
+    assert report.records == {"data": 20, "context": 1, "gap": 0, "reset": 0}
     assert report.damages == []
     assert contexts(tmp_path).contracts == {ES.streamer_symbol: ES}
     assert contexts(tmp_path).columns == COLUMNS
@@ -348,3 +351,39 @@ def test_killing_the_recorder_loses_nothing_it_wrote(tmp_path: Path, seed: int) 
 def test_killing_the_recorder_fifty_times_loses_nothing_it_wrote(tmp_path: Path) -> None:
     toll = kill_while_recording(tmp_path, 50, 20261122)
     assert (toll.kills, toll.lost, toll.phantoms, toll.undetected) == (50, 0, 0, 0)
+
+
+# -- resets of CVD
+
+
+def test_a_reset_comes_back_under_its_contract_and_leaves_the_messages_as_they_were(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, max_bytes=2_000)
+    journal.open()
+    journal.watch(ES)
+    for number in range(30):
+        journal.append([a_message(number)], [number], COLUMNS)
+        if number in (7, 21):
+            journal.append_reset(ES, 1_000 + number)
+    journal.append_reset(replace(ES, streamer_symbol="/NQZ26:XCME"), 5)
+    journal.close()
+    assert len(segments(tmp_path)) > 2
+    assert resets(tmp_path, ES) == [1_007, 1_021]
+    assert raws(tmp_path) == [a_message(number) for number in range(30)]
+    assert sum(report.records["reset"] for report in verify(tmp_path)) == 3
+    assert [item for read in JournalDecoder(segments(tmp_path)) for item in read.items if not isinstance(item, TradeBatch)] == []
+
+
+def test_damage_before_a_reset_is_found_and_the_reset_behind_it_too(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.open()
+    journal.watch(ES)
+    journal.append([a_message(0)], [0], COLUMNS)
+    journal.append_reset(ES, 42)
+    journal.close()
+    segment = only(tmp_path)
+    data = bytearray(segment.read_bytes())
+    data[places(segment)[1] + 30] ^= 1
+    segment.write_bytes(data)
+    [damage] = verify(tmp_path)[0].damages
+    assert not damage.is_tail
+    assert resets(tmp_path, ES) == [42]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import webbrowser
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,8 +18,10 @@ import orjson
 
 from ..config import load
 from ..demo import DemoProvider, source
+from ..errors import MarketDataError
 from ..indicators import IndicatorManager
 from ..model import Gap, Roll, TradeBatch
+from ..settings import ServiceSettings, Settings
 from ..watch import Watched
 from .show import as_json, show
 
@@ -46,7 +51,60 @@ def run(
     with TemporaryDirectory() as folder:
         truth = {"truth_path": Path(folder, "truth.jsonl")} if infer_sides else {}
         provider = DemoProvider(market, speed=pace, infer_sides=infer_sides, **truth)
-        asyncio.run(_demo(provider, timeframe or settings.timeframe, seconds, clock_speed, infer_sides, as_json))
+        frame = timeframe or settings.timeframe
+        if not (no_browser or as_json or infer_sides or pace == "max") and _has_service():
+            _page(provider, settings, frame, seconds, clock_speed)
+        else:
+            asyncio.run(_demo(provider, frame, seconds, clock_speed, infer_sides, as_json))
+
+
+def _has_service() -> bool:
+    missing = [name for name in ("fastapi", "uvicorn", "prometheus_client") if find_spec(name) is None]
+    if missing:
+        click.echo(f"note: the page needs {', '.join(missing)}: pip install 'tastytrade-provider[service]'; here is the terminal", err=True)
+    return not missing
+
+
+def _page(provider: DemoProvider, settings: Settings, timeframe: str, seconds: float | None, clock_speed: float | None) -> None:
+    """The page in a browser, and the same market as a table in the terminal."""
+    from .serve import demo_runtime, serve
+
+    tasks: list[asyncio.Task[None]] = []
+
+    def told(url: str) -> None:
+        click.echo(f"order flow at {url}  (Ctrl-C ends it)")
+        tasks.append(asyncio.get_running_loop().create_task(_table(provider, timeframe, clock_speed), name="terminal"))
+        if not webbrowser.open(url):
+            click.echo("no browser could be opened here; open the address yourself")
+
+    serve(demo_runtime(settings, provider, timeframe, speed=clock_speed), told, port=_free(settings.service), seconds=seconds)
+    for task in tasks:
+        error = task.exception() if task.done() and not task.cancelled() else None
+        if error is not None and not isinstance(error, MarketDataError):  # those say that the provider was closed while the table was being set up
+            raise error
+
+
+def _free(service: ServiceSettings) -> int:
+    """The configured port, or where that is taken any free one."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((service.host, service.port))
+        except OSError:
+            return 0
+    return service.port
+
+
+async def _table(provider: DemoProvider, timeframe: str, clock_speed: float | None) -> None:
+    while not provider.is_connected:  # noqa: ASYNC110  (the service connects it, in a moment; a provider has no event for that)
+        await asyncio.sleep(0.05)
+    manager = IndicatorManager()
+    watched = [Watched(await provider.resolve(contract.symbol), timeframe, manager) for contract in provider.source.contracts]
+    subscriptions = [provider.subscribe_trades(one.contract).on(one.add) for one in watched]
+    await show(watched, subscriptions, provider, _title(provider, timeframe), seconds=None, quiet=False, clock_speed=clock_speed)
+
+
+def _title(provider: DemoProvider, timeframe: str) -> str:
+    return f"{'made-up market' if provider.source.is_endless else 'tape'} on a loopback exchange, {timeframe} bars"
 
 
 async def _demo(provider: DemoProvider, timeframe: str, seconds: float | None, clock_speed: float | None, infer_sides: bool, json: bool) -> None:
@@ -67,8 +125,7 @@ async def _demo(provider: DemoProvider, timeframe: str, seconds: float | None, c
             subscription.on(one.add)
             if infer_sides:
                 provider.subscribe_trades(one.contract).on(note)
-        title = f"{'made-up market' if provider.source.is_endless else 'tape'} on a loopback exchange, {timeframe} bars"
-        await show(watched, subscriptions, provider, title, seconds=seconds, quiet=json, clock_speed=clock_speed)
+        await show(watched, subscriptions, provider, _title(provider, timeframe), seconds=seconds, quiet=json, clock_speed=clock_speed)
         for text in getattr(provider.source, "assumed", ()):
             click.echo(f"note: {text}", err=True)
     agreements = _agreements(provider.emulator.truth, sides) if infer_sides else {}

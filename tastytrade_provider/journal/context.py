@@ -1,4 +1,4 @@
-"""What stands beside the raw messages so that they can be read without anything else: contracts, columns, gaps. As JSON, so that a person can read it too."""
+"""What stands beside the raw messages so that they can be read without anything else: contracts, columns, gaps, resets; as JSON, for people too."""
 
 from __future__ import annotations
 
@@ -70,3 +70,14 @@ def decode_gap(payload: bytes, context: Context) -> tuple[Gap, bool]:
     if contract is None:
         raise JournalDamaged(f"a gap names {found['symbol']!r}, which no context before it holds")
     return Gap(contract, found["start_ns"], found["end_ns"], found["reason"], found["filled"]), found["before_read"]
+
+
+def encode_reset(contract: Contract, time_ns: int) -> bytes:
+    """As payload of a RESET record: CVD of the contract starts anew at its first bar from that exchange time on."""
+    return orjson.dumps({"reset": {"symbol": contract.streamer_symbol, "time_ns": time_ns}})
+
+
+def decode_reset(payload: bytes) -> tuple[str, int]:
+    """Streamer symbol and exchange time (UTC ns) of a RESET record."""
+    found = orjson.loads(payload)["reset"]
+    return found["symbol"], found["time_ns"]

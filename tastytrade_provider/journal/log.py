@@ -16,13 +16,13 @@ from typing import Any, Self
 
 from ..errors import UsageError
 from ..model import Contract, Gap
-from .context import Context, encode_gap
+from .context import Context, encode_gap, encode_reset
 from .lock import take_lock
 from .records import Kind, encode, encode_header
 from .segments import SUFFIX, repair, segments
 
 _FEED_DATA = b'{"type":"FEED_DATA",'
-_DATA, _CONTEXT, _GAP = map(int, Kind)  # plain numbers: packing an enum takes twice as long
+_DATA, _CONTEXT, _GAP, _RESET = map(int, Kind)  # plain numbers: packing an enum takes twice as long
 _HOUR_NS = 3_600_000_000_000
 _NUMBER = re.compile(rf"(\d+)-.*{re.escape(SUFFIX)}")
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -144,6 +144,10 @@ class Journal:
     def append_gap(self, gap: Gap, *, before_read: bool = False) -> None:
         """Write that trades may be missing. `before_read`: it was told before the trades of the messages just appended."""
         self._write(_GAP, self._wall_ns(), self._monotonic_ns(), encode_gap(gap, before_read))
+
+    def append_reset(self, contract: Contract, time_ns: int) -> None:
+        """Write that CVD of a contract starts anew at its first bar from that exchange time (UTC ns) on: a replay repeats it."""
+        self._write(_RESET, self._wall_ns(), self._monotonic_ns(), encode_reset(contract, time_ns))
 
     def sync(self) -> None:
         """Make durable what was written so far. Blocks; another thread may go on appending."""

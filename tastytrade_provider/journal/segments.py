@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import JournalDamaged, UsageError
-from .context import Context
+from ..model import Contract
+from .context import Context, decode_reset
 from .records import HEADER_SIZE, Buffer, Header, Kind, Record, decode_header, find, holds_messages, next_good, record_at, records
 
 SUFFIX = ".ttj"
 DAMAGED = ".damaged"
 _CONTEXT = re.compile(rb'\{"context"')
+_RESET = re.compile(rb'\{"reset"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,20 @@ def contexts(path: Path) -> Context:
                     here = Context.decode(record.payload)
                     found = Context({**found.contracts, **here.contracts}, {**found.columns, **here.columns}, {**found.rules, **here.rules})
     return found
+
+
+def resets(path: Path, contract: Contract) -> list[int]:
+    """The exchange times (UTC ns) at which somebody had CVD of a contract start anew, without reading the messages."""
+    found = set()
+    for segment in segments(path):
+        with mapped(segment) as data:
+            header = decode_header(data)
+            for place in find(_RESET, data) if header is not None else ():
+                record = record_at(data, place, header.salt) if header is not None else None
+                if record is not None and record.kind is Kind.RESET:
+                    symbol, time_ns = decode_reset(record.payload)
+                    found |= {time_ns} if symbol == contract.streamer_symbol else set()
+    return sorted(found)
 
 
 def _inspect(report: Report, data: Buffer) -> None:
