@@ -280,11 +280,11 @@ def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path, more: list[str]) 
 
 
 def test_the_demo_says_where_its_page_is_and_ctrl_c_ends_it_at_any_moment() -> None:
-    with start("demo", "--speed", "50") as program:
+    with start("demo") as program:
         assert program.stdout is not None
         address = program.stdout.readline().decode().split()[3]
         with urllib.request.urlopen(f"{address}api/tastytrade/status", timeout=LIMIT_S) as answer:
-            assert json.load(answer)["provider"] == "demo"
+            assert orjson.loads(answer.read())["provider"] == "demo"
         program.send_signal(signal.SIGINT)
         _, err = program.communicate(timeout=LIMIT_S)
     assert (program.returncode, err) == (0, b"")

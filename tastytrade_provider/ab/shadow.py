@@ -91,7 +91,8 @@ class Shadow:
         self._answer = asyncio.Event()
         self._send(("ask",))
         try:
-            await asyncio.wait_for(self._answer.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._answer.wait()
         except TimeoutError:
             return False
         return True
@@ -201,7 +202,8 @@ class Shadow:
         patience_s = _STARTING_S
         while True:
             try:
-                message = await asyncio.wait_for(read_async(process.stdout), patience_s)
+                async with asyncio.timeout(patience_s):
+                    message = await read_async(process.stdout)
             except TimeoutError:
                 return f"the shadow's process was frozen for {patience_s:g} s and was killed"
             if message is None:

@@ -59,7 +59,8 @@ class Worker:
             task.cancel()
         if self._provider is not None:
             with suppress(Exception):  # it is the end, whatever it says
-                await asyncio.wait_for(self._provider.disconnect(), 5)
+                async with asyncio.timeout(5):
+                    await self._provider.disconnect()
         with suppress(queue.Full):
             self._outbox.put(None, timeout=2)
         await asyncio.to_thread(writer.join, 2)

@@ -76,10 +76,12 @@ def serve(runtime: Runtime, told: Callable[[str], object], *, port: int | None =
         app, host=settings.host, port=settings.port if port is None else port, log_level=logging.WARNING, access_log=False, server_header=False,
         ws="wsproto", ws_max_size=65_536, ws_per_message_deflate=False, timeout_graceful_shutdown=_FAREWELL_S, proxy_headers=False, lifespan="on",
     )  # fmt: skip
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}  # uvicorn sends them again when it is done
+    server = Server(config)
+    # from now on, not only once it listens; and uvicorn sends them again when it is done
+    before = {number: signal.signal(number, server.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with suppress(KeyboardInterrupt):
-            Server(config).run()
+            server.run()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

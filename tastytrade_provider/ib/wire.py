@@ -146,7 +146,8 @@ class Wire:
         answer = _Answer(subject)
         req_id = self.stream(answer, send)
         try:
-            return await asyncio.wait_for(asyncio.shield(answer.done), timeout_s)
+            async with asyncio.timeout(timeout_s):  # not wait_for: Python 3.11's may swallow a cancel
+                return await asyncio.shield(answer.done)
         except TimeoutError:
             if cancel is not None and self.is_open:
                 cancel(req_id)

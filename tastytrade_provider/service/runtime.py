@@ -39,6 +39,8 @@ _ALWAYS: Final = ("volume_delta", "cvd")
 
 log = logging.getLogger(__name__)
 
+_CANCEL_AGAIN_S = 0.5
+
 
 class Runtime:
     """The service without its HTTP: give it to `create_router`, and run it by `lifespan`, or by `start` and `stop` in a lifespan of your own.
@@ -111,8 +113,10 @@ class Runtime:
         """Tell the clients, close the feed, flush the journal. Calling it twice does no harm."""
         await self.hub.close("the service stops")
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
+        while waiting := [task for task in tasks if not task.done()]:
+            for task in waiting:
+                task.cancel()
+            await asyncio.wait(waiting, timeout=_CANCEL_AGAIN_S)  # a plugin's code may swallow a cancel; then once more
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.watcher.disconnect()
 

@@ -63,12 +63,22 @@ class Join:
 
     start_ns  where the backfill starts: bars that start earlier are not handed over, but for the running one; None: from that on
     now_ns    when the live trades began
+    whole_ns  from where on every trade is known to who calls `begin`; None: from the open of the running session
 
     `begin` with every trade since the session's open, or `begin_without`. Then `past` is the stretch that candles are wanted for, and `half` the one to
     ask for again once `is_half_due`: the running bar, and one next to it that ended or ends about now, since clocks differ and candles settle.
     """
 
-    def __init__(self, contract: Contract, timeframe: Timeframe, hours: str, start_ns: int | None, now_ns: int, spread_legs: Filter = "exclude") -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        timeframe: Timeframe,
+        hours: str,
+        start_ns: int | None,
+        now_ns: int,
+        spread_legs: Filter = "exclude",
+        whole_ns: int | None = None,
+    ) -> None:
         self.contract, self.timeframe, self.hours = contract, timeframe, hours
         self.builder = BarBuilder(contract, timeframe, spread_legs=spread_legs)
         self.opened_ns = session_at(contract.calendar, now_ns).open_ns
@@ -80,7 +90,7 @@ class Join:
         if start_ns is not None and start_ns < self._running[0]:
             first_ns, next_ns = self._grid.span(start_ns)
             self._from_ns = next_ns if timeframe.is_time and first_ns < start_ns else start_ns
-        self._own_ns = self.opened_ns  # bars from here on are made of trades, those before of candles
+        self._own_ns = self.opened_ns if whole_ns is None else whole_ns  # bars from here on are made of trades, those before of candles
         self._halves: dict[int, Bar] = {}  # what live trades made of the half bars, should no candle come
         self._torn: list[tuple[int, int]] = []  # stretches of bars that a gap touches, to be asked for again
         self._incomplete: dict[int, Bar] = {}  # bars in them, as they were handed over

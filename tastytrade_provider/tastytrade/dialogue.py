@@ -46,6 +46,12 @@ class Heard(Protocol):
     def granted(self, delivery: str) -> None:
         """The channel of trades (STREAM) or of quotes and figures (TICKER) is open."""
 
+    def beside(self) -> None:
+        """A second connection is about to be opened beside one that stands."""
+
+    def doubt(self) -> None:
+        """What came since then may lack trades: the older connection was dead all the while. Behind it comes the loss."""
+
     def too_big(self, items: Sequence[Item], said: str) -> None:
         """The server refused these, because it serves only so many."""
 

@@ -14,7 +14,7 @@ from ..dxlink.rows import Row, encode_compact
 from ..errors import NoData, UnsupportedTimeframe, UsageError
 from ..model import Contract, Timeframe, TradeBatch, TradeFlag
 from ..provider import Time, time_ns
-from ..sessions import session_at, sessions_between
+from ..sessions import FIRST_YEAR, session_at, sessions_between
 from . import candles
 from .intake import Intake
 from .mapping import FIELDS, TIME_AND_SALE, TradeDecoder
@@ -56,7 +56,7 @@ class History:
         attrs: `ended_by` says how the history ended (see Snapshot), `start_was_cut` that the feed does not go back to `start`.
         """
         wanted = Timeframe.parse(timeframe)
-        start_ns, end_ns = self._range(contract, start, end, now_ns)
+        start_ns, end_ns = asked_range(contract, start, end, now_ns)
         if wanted.unit == "r":
             return await self._from_trades(contract, wanted, start_ns, end_ns, hours)
         symbol = candles.candle_symbol(contract.streamer_symbol, wanted)
@@ -67,13 +67,19 @@ class History:
         self._check_sign(contract, wanted, rows)
         if found.empty and not wanted.is_time:
             return await self._from_trades(contract, wanted, start_ns, end_ns, hours)
-        if found.empty and self._was_open(contract, start_ns, end_ns, hours):
+        if found.empty and was_open(contract, start_ns, end_ns, hours):
             raise NoData(f"TastyTrade has no {wanted} bars of {contract.symbol} from {_text(start_ns)} to {_text(end_ns)}, while the market was open")
         if self.sign_of(contract) is candles.Verdict.CONTRADICTS:
             self.counts.split_refused += int(found["buy_volume"].notna().sum())
             found = candles.without_split(found)
         found.attrs |= {"ended_by": snapshot.ended_by, "start_was_cut": snapshot.start_was_cut}
         return found
+
+    async def earliest(self, contract: Contract, timeframe: str, now_ns: int) -> pd.Timestamp:
+        """The start of the first bar the feed has: the first of all it gives when asked from before it can have any. NoData where it has none."""
+        found = await self.bars(contract, timeframe, f"{FIRST_YEAR}-01-02T00:00:00Z", None, "eth", now_ns)
+        first: pd.Timestamp = found.index[0]
+        return first
 
     def sign_of(self, contract: Contract) -> candles.Verdict:
         """What the trades say about the split of a contract's candles."""
@@ -88,11 +94,11 @@ class History:
 
     async def trades(self, contract: Contract, start: Time, end: Time, now_ns: int) -> TradeBatch:
         """The trades of [start, end), oldest first. NoData where the feed's history of trades does not go back to `start`, saying to where it does."""
-        start_ns, end_ns = self._range(contract, start, end, now_ns)
+        start_ns, end_ns = asked_range(contract, start, end, now_ns)
         batch, cut_ns, _ = await self.refill(contract, start_ns)
         if cut_ns is not None:
             raise NoData(f"TastyTrade's trades of {contract.symbol} go back to {_text(cut_ns)} only; ask from there, or for bars")
-        if len(batch) == 0 and self._was_open(contract, start_ns, now_ns, "eth"):
+        if len(batch) == 0 and was_open(contract, start_ns, now_ns, "eth"):
             raise NoData(f"TastyTrade has no trades of {contract.symbol} from {_text(start_ns)} on, while the market was open; bars may be had")
         batch = self._make_intake().take_snapshot(batch) or batch[:0]
         return batch[(batch.time_ns >= start_ns) & (batch.time_ns < end_ns)]
@@ -103,7 +109,8 @@ class History:
         batch, raw = _batch(contract, snapshot.rows())
         whole = snapshot.ended_by in ("flag", "empty") and not snapshot.rejected
         first_ms = snapshot.first_time_ms
-        return Refill(batch, None if whole else first_ms * 1_000_000 if first_ms is not None else start_ns + 1, raw)
+        cut_ns = start_ns + 1 if first_ms is None else (first_ms + 1) * 1_000_000 - 1  # others of the same millisecond may have been cut off
+        return Refill(batch, None if whole else cut_ns, raw)
 
     async def _from_trades(self, contract: Contract, timeframe: Timeframe, start_ns: int, end_ns: int, hours: str) -> pd.DataFrame:
         if hours != "eth":
@@ -118,19 +125,21 @@ class History:
         starts = found.index.to_numpy("M8[ns]").astype(np.int64)
         return found.loc[(starts >= start_ns) & (starts < end_ns)]
 
-    @staticmethod
-    def _range(contract: Contract, start: Time, end: Time, now_ns: int) -> tuple[int, int]:
-        end_ns = now_ns if end is None else time_ns(end, "end")
-        start_ns = session_at(contract.calendar, min(now_ns, end_ns)).open_ns if start is None else time_ns(start, "start")
-        if start_ns >= end_ns:
-            raise UsageError(f"start {_text(start_ns)} is not before end {_text(end_ns)}")
-        return start_ns, end_ns
 
-    @staticmethod
-    def _was_open(contract: Contract, start_ns: int, end_ns: int, hours: str) -> bool:
-        table = sessions_between(contract.calendar, start_ns, end_ns)
-        opened, closed = (table.open_ns, table.close_ns) if hours == "eth" else (table.rth_open_ns, table.rth_close_ns)
-        return bool(((opened >= 0) & (opened < end_ns) & (closed > start_ns)).any())
+def asked_range(contract: Contract, start: Time, end: Time, now_ns: int) -> tuple[int, int]:
+    """UTC ns of [start, end); `start` None: the session of `now_ns`, `end` None: now. UsageError for a time without a zone, or where nothing lies between."""
+    end_ns = now_ns if end is None else time_ns(end, "end")
+    start_ns = session_at(contract.calendar, min(now_ns, end_ns)).open_ns if start is None else time_ns(start, "start")
+    if start_ns >= end_ns:
+        raise UsageError(f"start {_text(start_ns)} is not before end {_text(end_ns)}")
+    return start_ns, end_ns
+
+
+def was_open(contract: Contract, start_ns: int, end_ns: int, hours: str) -> bool:
+    """Whether the market traded at some time in [start_ns, end_ns), so that there should be something."""
+    table = sessions_between(contract.calendar, start_ns, end_ns)
+    opened, closed = (table.open_ns, table.close_ns) if hours == "eth" else (table.rth_open_ns, table.rth_close_ns)
+    return bool(((opened >= 0) & (opened < end_ns) & (closed > start_ns)).any())
 
 
 def _batch(contract: Contract, rows: Sequence[Row]) -> tuple[TradeBatch, bytes | None]:

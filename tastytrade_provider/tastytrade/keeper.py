@@ -97,6 +97,8 @@ class Keeper:
         assert self._account is not None  # since `start`
         token = await self._account.quote_token()
         dialogue = Dialogue(self._heard, self.make_stream)
+        if self.dialogues:
+            self._heard.beside()
         self.dialogues.append(dialogue)
         try:
             await dialogue.open(token.url, token.token)
@@ -109,9 +111,11 @@ class Keeper:
         dialogue.closed.add_done_callback(partial(self._closed, dialogue))
 
     def _retire(self) -> None:
-        """Close all but the newest connection; one that still answers a request stays until it has."""
+        """Close all but the newest connection. One that still answers a request stays until it has; and one that was not heard since both stand stays
+        until it is, or is found dead: then it has not delivered what came before the newer one stood.
+        """
         for one in self.dialogues[:-1]:
-            if one.is_busy:
+            if one.is_busy or not self._upkeep.covers(one.stream.heard_s):
                 self._upkeep.not_yet(asyncio.get_running_loop().time())
             else:
                 self.dialogues.remove(one)
@@ -135,8 +139,10 @@ class Keeper:
             if task is not None:
                 task.cancel()
             self._ended(ConnectionLost(closed.result()))
-        elif not stands or not self._upkeep.covers(now_s):
+        elif not stands or not self._upkeep.covers(dialogue.stream.heard_s):
             self._is_lost = True
+            if stands:
+                self._heard.doubt()
             self._lost()
             if stands:
                 self._was_back()

@@ -34,6 +34,7 @@ class Line:
     listeners: list[TradeSubscription] = field(default_factory=list)
     _since_ns: int = 0  # our clock when somebody began to listen
     _last: tuple[int, int] | None = None  # exchange time and our clock of the newest trade since then
+    _marked: tuple[int, int] | None = None  # `_last` as it was at `mark`
     _is_broken: bool = False
     _held: list[TradeBatch | None] | None = None  # live trades behind a refill that is under way; None: another outage in between
     _reason: str = ""
@@ -45,7 +46,7 @@ class Line:
     def join(self, listener: TradeSubscription, now_ns: int) -> bool:
         """Add a listener; True where it is the only one, so that the feed must be asked."""
         if not self.listeners:
-            self._since_ns, self._last, self._is_broken = now_ns, None, False
+            self._since_ns, self._last, self._marked, self._is_broken = now_ns, None, None, False
             self._spare.clear()
         self.listeners.append(listener)
         return len(self.listeners) == 1
@@ -55,6 +56,8 @@ class Line:
         if listener not in self.listeners:
             return False
         self.listeners.remove(listener)
+        if not self.listeners:
+            self._is_broken, self._held = False, None  # nobody waits for a refill any more
         return not self.listeners
 
     def take(self, batch: TradeBatch) -> list[TradeBatch | Gap]:
@@ -100,7 +103,8 @@ class Line:
 
     def _passed(self, batch: TradeBatch, last_time_ns: int) -> list[TradeBatch | Gap]:
         gap = self._ended_by(batch)
-        self._last = last_time_ns, int(batch.received_ns[-1])
+        if self._last is None or last_time_ns > self._last[0]:  # else it is about an earlier trade, and no measure of the exchange's clock
+            self._last = last_time_ns, int(batch.received_ns[-1])
         return [batch] if gap is None else [gap, batch]
 
     def put(self, item: TradeBatch | Gap) -> bool:
@@ -112,6 +116,15 @@ class Line:
         for listener in tuple(self.listeners):
             listener.put(item)
         return any(listener.is_full for listener in self.listeners)
+
+    def mark(self) -> None:
+        """Two connections are about to stand beside each other."""
+        self._marked = self._last
+
+    def doubt(self) -> None:
+        """The newest trade that surely has none missing before it is that at the mark, not the newest of all."""
+        if self._held is None:
+            self._last = self._marked
 
     def broke(self) -> None:
         """The connection is gone: from the newest trade on, trades may be missing."""
@@ -147,14 +160,15 @@ class Line:
                 items += self.take(batch)
         return items
 
-    def refill(self, batch: TradeBatch, cut_ns: int | None, now_ns: int) -> list[TradeBatch | Gap]:
+    def refill(self, batch: TradeBatch, cut_ns: int | None) -> list[TradeBatch | Gap]:
         """The missing trades, then what was held. Whole: a Gap marked filled comes behind them. Cut: the gap up to where they begin comes before them.
 
         `batch` begins before the outage. One without any trade of then is no history, and the gap stays.
         """
         start_ns, held = self.refill_from_ns, [part for part in self._held or [] if part is not None]
-        if start_ns is None or (cut_ns is None and not (batch.time_ns <= start_ns).any()):
+        if start_ns is None or self._last is None or (cut_ns is None and not (batch.time_ns <= start_ns).any()):
             return self.release()
+        time_ns, seen_ns = self._last
         self._held, self._is_broken = None, False
         begun_ns = start_ns if cut_ns is None else max(cut_ns, start_ns)
         items: list[TradeBatch | Gap] = []
@@ -165,7 +179,7 @@ class Line:
         if fetched is not None:
             items.append(fetched)
             end_ns = max(end_ns, int(fetched.time_ns.max()) + 1)
-            self._last = self.intake.last_time_ns, now_ns
+            self._last = self.intake.last_time_ns, self.intake.last_time_ns + seen_ns - time_ns  # when it would have been seen
         items.append(Gap(self.contract, begun_ns, end_ns, "connection lost", filled=True))
         return items + [item for part in held for item in self.take(part)]
 

@@ -196,7 +196,8 @@ async def _watch(subscriptions: Sequence[Subscription[Any]], seconds: float) -> 
 async def _answered(what: str, answer: Awaitable[object]) -> str | None:
     """Wait for an answer, which the collector sees; None, or what went wrong. That a history does not go back far enough is nothing wrong."""
     try:
-        await asyncio.wait_for(answer, _ANSWER_S)
+        async with asyncio.timeout(_ANSWER_S):
+            await answer
     except NoData:
         return None
     except (MarketDataError, TimeoutError) as error:

@@ -337,7 +337,7 @@ class _Ears:
     def __init__(self, provider: TastyTradeProvider) -> None:
         self._provider = provider
         self.trades = provider._trades.take
-        self.wanted_trades = provider._trades.wanted
+        self.wanted_trades, self.beside, self.doubt = provider._trades.wanted, provider._trades.mark, provider._trades.doubt
         self.too_big = provider._too_big
         self.note = provider._notes.append
         self.wanted_board = provider._board.wanted

@@ -69,6 +69,8 @@ class SnapshotRequest:
                 self._timer.cancel()
             if not self._done.done():
                 self._done.cancel()
+            elif not self._done.cancelled():
+                self._done.exception()  # noticed: it was raised above, or whoever asked has given up
             if not self._stream.closed.done() and not self._stream.protocol.close_expected:
                 self._stream.protocol.cancel(self.channel)
                 self._stream.flush()

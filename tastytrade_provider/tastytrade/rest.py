@@ -70,7 +70,8 @@ class Rest:
 
         limit_s = 2 * TIMEOUT_S + LONGEST_S
         try:
-            return await asyncio.wait_for(ask(session), limit_s)
+            async with asyncio.timeout(limit_s):  # not wait_for: Python 3.11's may swallow a cancel
+                return await ask(session)
         except Refused as refused:
             raise self._translated(refused, LOGIN if refused.is_login else what) from refused
         except (httpx2.TimeoutException, TimeoutError) as error:

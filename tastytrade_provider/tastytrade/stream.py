@@ -32,6 +32,7 @@ class Stream(WSListener):
     on_data(channel, raws, received_ns)  FEED_DATA messages of one channel that arrived together
     on_event(event)                          everything else the protocol reports
     closed                                   resolves to the reason once the connection is over
+    heard_s                                  when anything was last read, by the loop's clock
     """
 
     def __init__(self, on_data: OnData, on_event: Callable[[Event], None]) -> None:
@@ -47,6 +48,7 @@ class Stream(WSListener):
         self._ticked_s, self._listened_s = self._loop.time(), 0.0
         self._is_paused = False
         self._reason = ""
+        self.heard_s = self._loop.time()
 
     async def open(self, url: str, token: str, timeout_s: float = 10.0) -> None:
         """Connect and say the first word. Raises ConnectionLost or RequestTimeout."""
@@ -123,6 +125,8 @@ class Stream(WSListener):
     def _drain(self) -> None:
         frames, times = self._frames, self._times
         self._frames, self._times = [], []
+        if frames:
+            self.heard_s = self._loop.time()
         try:
             self._take(frames, times)
             self.flush()

@@ -182,6 +182,16 @@ class Trades:
             line.broke()
             line.hold()  # before the stream is back: its first trade must not pass those it waits for
 
+    def mark(self) -> None:
+        """A second connection is about to be opened."""
+        for line in self.lines.values():
+            line.mark()
+
+    def doubt(self) -> None:
+        """What came since then may lack trades."""
+        for line in self.lines.values():
+            line.doubt()
+
     def back(self) -> None:
         """A connection stands again, with everything subscribed."""
         for line in self.lines.values():
@@ -209,7 +219,7 @@ class Trades:
         try:
             async with asyncio.timeout(_REFILL_S):
                 found = await self._missed(line, start_ns)
-            items = line.refill(found.batch, found.cut_ns, time.time_ns())
+            items = line.refill(found.batch, found.cut_ns)
             if self.journal is not None and found.raw is not None:
                 self.journal.append([found.raw], [time.time_ns()], {TIME_AND_SALE: FIELDS})
         except ConnectionLost:

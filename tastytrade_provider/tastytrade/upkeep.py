@@ -75,9 +75,9 @@ class Upkeep:
         """RETIRE could not be done; it is asked for again in a second."""
         self._retire_at = now_s + 1.0
 
-    def covers(self, now_s: float) -> bool:
-        """Whether the newest connection has stood long enough to have delivered all that an older one would have."""
-        return now_s >= self._opened_s + OVERLAP_S
+    def covers(self, heard_s: float) -> bool:
+        """Whether the newest connection had stood long enough when an older one was last heard: then it delivers all that comes after that."""
+        return heard_s >= self._opened_s + OVERLAP_S
 
     def lost(self, now_s: float, chance: float) -> None:
         """No connection stands any more."""
