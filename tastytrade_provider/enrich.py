@@ -165,6 +165,10 @@ class EnrichedProvider(DataProvider):
         """The day's figures, of the provider of bars."""
         return self.bars.subscribe_summary(contract)
 
+    def now_ns(self) -> int:
+        """The clock of the provider that serves bars."""
+        return self.bars.now_ns()
+
     def status(self) -> ProviderStatus:
         """That of the provider of bars, with the state of the other and every fault in `notes`."""
         status = self.bars.status()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -329,6 +330,10 @@ class DataProvider(ABC):
     @abstractmethod
     def status(self) -> ProviderStatus:
         """State, counts and gaps, now."""
+
+    def now_ns(self) -> int:
+        """The clock that this feed's history goes by, UTC nanoseconds: ours, or that of the market it plays."""
+        return time.time_ns()
 
     async def historical_bars(self, contract: Contract, timeframe: str = "1m", start: Time = None, end: Time = None, *, hours: str = "eth") -> pd.DataFrame:
         """The bars frame of a range. Raises NoData where the market was open and nothing came."""

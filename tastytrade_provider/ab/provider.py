@@ -135,6 +135,10 @@ class AbProvider(DataProvider):
         """The primary's; summaries are not compared."""
         return self.primary.subscribe_summary(contract)
 
+    def now_ns(self) -> int:
+        """The clock of the provider that serves bars."""
+        return self.primary.now_ns()
+
     def status(self) -> ProviderStatus:
         """The primary's, with what befell the shadow and who serves in `notes`."""
         status = self.primary.status()

@@ -129,6 +129,10 @@ class TastyTradeProvider(DataProvider):
         if self.journal is not None:
             await self.journal.stop()
 
+    def now_ns(self) -> int:
+        """The clock that history goes by: ours, or the demo exchange's."""
+        return self._wall_ns()
+
     async def resolve(self, symbol: str) -> Contract:
         """The contract a symbol names: a future as ES (front month by TastyTrade's flag), ESZ6, /ESZ6, ESZ26, /ESZ26:XCME; else a share, ETF or index
         (AAPL, SPY, SPX; ES:XNYS where a future has the same letters); else a cryptocurrency (BTC/USD). Raises UnknownContract, NotSupported."""

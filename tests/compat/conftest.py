@@ -1,0 +1,3 @@
+"""The program is run by its test, not imported."""
+
+collect_ignore = ["script.py"]
