@@ -204,6 +204,56 @@ def journal_compact(path: Path, to: Path | None, as_json: bool) -> int:
     return compact(path, to, as_json)
 
 
+@cli.command(short_help="Historical bars of the configured provider.")
+@click.argument("symbol")
+@_TIMEFRAME
+@click.option("--start", help="ISO time with a zone; without it, the current session.")
+@click.option("--end", help="ISO time with a zone; without it, now.")
+@click.option("--hours", type=click.Choice(["eth", "rth"]), default="eth", show_default=True, help="The whole session, or regular hours.")
+@_JSON
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A .parquet file to write.")
+@_CONFIG
+def bars(**options: Any) -> int:
+    """Print the historical bars of SYMBOL, with bought and sold volume where the feed knows them."""
+    from .commands.bars import run
+
+    return run(**options)
+
+
+@cli.group()
+def history() -> None:
+    """Files of bars and footprint made of what was recorded."""
+
+
+@history.command("build")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("symbols", nargs=-1)
+@click.option("--timeframe", default="1m", show_default=True, help="Bar length.")
+@click.option("--start", help="ISO time with a zone.")
+@click.option("--end", help="ISO time with a zone.")
+@click.option("--ticks-per-row", type=click.IntRange(1), default=1, show_default=True, help="Height of a footprint's rows.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("history"), show_default=True, help="Folder for the files.")
+@_JSON
+def history_build(**options: Any) -> int:
+    """Make Parquet files of bars and footprint of PATH: a journal, session files or a tape."""
+    from .commands.history import build
+
+    return build(**options)
+
+
+@cli.command(short_help="Check what is needed, with what to do.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=15.0, show_default=True, help="Seconds to wait for the provider.")
+@click.option("--connect/--no-connect", default=True, help="Try the configured provider.")
+@_JSON
+@_CONFIG
+def doctor(**options: Any) -> int:
+    """Check what is needed. Exit code 1 where something failed."""
+    from .commands.doctor import run
+
+    return run(**options)
+
+
 @cli.command(short_help="Two providers side by side, and where they differ.")
 @click.option("--minutes", type=click.FloatRange(min=0.01), default=10.0, show_default=True, help="How long to compare.")
 @click.option("--symbol", "symbols", multiple=True, help="A contract, such as ES; may be repeated. Default: those of the config.")

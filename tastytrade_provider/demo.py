@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import SecretStr
 
-from .emulator import CLIENT_SECRET, REFRESH_TOKEN, Emulator, load_tape
+from .emulator import CLIENT_SECRET, REFRESH_TOKEN, Emulator, Wire, load_tape
 from .emulator.source import Source
 from .errors import ConnectionLost, MarketDataError
 from .journal import Journal
@@ -25,13 +25,15 @@ from .tastytrade.provider import TastyTradeProvider
 
 _CALENDAR = "CME Globex Equity"
 _MINUTE_NS = 60_000_000_000
+PAST_NS = 15 * _MINUTE_NS
+"""What a made-up market has behind it when the demo begins, so that there are bars to look at."""
 _PRINTS_PER_S = 20.0  # so that every contract trades within seconds, also overnight: 200 of 200 starts within 2.3 s, at 5 it was 160
 
 
 def create(settings: Settings) -> DemoProvider:
     """The factory the registry calls."""
     demo = settings.demo
-    made = DemoProvider(source(demo.tape, seed=demo.seed), speed=demo.speed)
+    made = DemoProvider(source(demo.tape, seed=demo.seed, past_ns=PAST_NS), speed=demo.speed, past_ns=0 if demo.tape else PAST_NS)
     made.journal = Journal(settings.journal.path) if settings.journal.enabled else None
     return made
 
@@ -44,8 +46,10 @@ def source(
     tick_size: float | None = None,
     size_step: float | None = None,
     calendar: str | None = None,
+    past_ns: int = 0,
 ) -> Source:
-    """A tape file, or where there is none the market that grows from `seed`, beginning about now (or, with CME closed, as the last session ended)."""
+    """A tape file, or where there is none the market that grows from `seed`, beginning `past_ns` before now (or, with CME closed, before the last session's
+    last hours)."""
     if tape is not None:
         return load_tape(tape, symbol=symbol, tick_size=tick_size, size_step=size_step, calendar=calendar)
     now = time.time_ns()
@@ -53,22 +57,36 @@ def source(
         now = session_at(_CALENDAR, now).close_ns - 3 * 3600 * 10**9
     from .emulator.market import Market
 
-    return Market(seed=seed, start_ns=now - now % _MINUTE_NS, prints_per_s=_PRINTS_PER_S)
+    return Market(seed=seed, start_ns=now - now % _MINUTE_NS - past_ns, prints_per_s=_PRINTS_PER_S)
 
 
 class DemoProvider(TastyTradeProvider):
     """Everything a login would give, from a loopback exchange: REST, quote token, DXLink socket.
+
+    past_ns  how much of the source has happened when it connects
 
     At the end of a tape every subscription ends, once all of it was handed over; nothing is dropped, a slow consumer makes the tape wait.
     """
 
     name = "demo"
 
-    def __init__(self, source: Source, *, speed: float | Literal["max"] = 1.0, infer_sides: bool = False, truth_path: Path | str = os.devnull) -> None:
+    def __init__(
+        self, source: Source, *, speed: float | Literal["max"] = 1.0, infer_sides: bool = False, truth_path: Path | str = os.devnull, past_ns: int = 0
+    ) -> None:
         super().__init__(TastytradeSettings(), wait=not source.is_endless)
         self._keeper.is_for_once = not source.is_endless
         self.source = source
-        self._make = partial(Emulator, source, speed=speed, withhold_sides=infer_sides, truth_path=truth_path, start_on=("TimeAndSale",))
+        wire = Wire(history_cap={"TimeAndSale": 1_000_000, "Candle": 8000})  # all of its past is to be had
+        self._make = partial(
+            Emulator,
+            source,
+            speed=speed,
+            withhold_sides=infer_sides,
+            truth_path=truth_path,
+            start_on=("TimeAndSale",),
+            live_from_ns=source.start_ns + past_ns,
+            wire=wire,
+        )
         self.emulator = self._make()
         self._wall_ns = lambda: self.emulator.market_ns
         self._ending: asyncio.Task[None] | None = None

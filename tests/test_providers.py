@@ -1,4 +1,4 @@
-"""Every provider passes the cards of tests/checks/providers.py. A new provider is one more line in MAKERS."""
+"""Every provider passes the cards of tests/checks/providers.py and provider_data.py. A new provider is one more line in MAKERS."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tastytrade_provider import create_provider
 from tastytrade_provider.demo import DemoProvider
 from tastytrade_provider.emulator import CLIENT_SECRET, REFRESH_TOKEN, Emulator
 from tastytrade_provider.provider import DataProvider
+from tests.checks.provider_data import DATA_CARDS
 from tests.checks.providers import CARDS, Make, Stage
 from tests.checks.recordings import replay
 from tests.checks.sources import Excerpt, until
@@ -47,6 +48,7 @@ def secrets(emulator: Emulator) -> list[str]:
 async def tastytrade(source: Excerpt) -> AsyncIterator[Stage]:
     async with Emulator(source, speed="max", start_on=("TimeAndSale",)) as emulator:
         provider = create_provider(login(emulator))
+        provider._wall_ns = lambda: emulator.market_ns + 1  # type: ignore[attr-defined]  # a market at full speed has a clock of its own
         yield Stage(provider, source, finish(provider, lambda: emulator), lambda: emulator.sent["TimeAndSale"], waits=False, secrets=lambda: secrets(emulator))
         await provider.disconnect()
 
@@ -73,8 +75,16 @@ MAKERS: dict[str, Make] = {
 }
 
 
-@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
-@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.__name__)
+SLOW = {("ib", card) for card in DATA_CARDS if card.__name__[:3] in ("p20", "p22", "p23")}
+"""Interactive Brokers' pacing makes these wait for a quarter of a minute and more."""
+PAIRS = [
+    pytest.param(card, make, id=f"{card.__name__}-{name}", marks=[pytest.mark.slow] if (name, card) in SLOW else [])
+    for card in (*CARDS, *DATA_CARDS)
+    for name, make in MAKERS.items()
+]
+
+
+@pytest.mark.parametrize(("card", "make"), PAIRS)
 async def test_the_provider_passes_the_card(card: Callable[[Make], Awaitable[None]], make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # where emulators put their ground truth
     monkeypatch.setattr("tempfile.tempdir", None)

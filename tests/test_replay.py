@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,16 +11,30 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pandas as pd
 import pytest
 
 from tastytrade_provider.bars import BarBuilder, build_history
+from tastytrade_provider.demo import DemoProvider
 from tastytrade_provider.emulator import CLIENT_SECRET, REFRESH_TOKEN, Emulator, Oddities, load_tape
-from tastytrade_provider.errors import AmbiguousContract, ConfigError, JournalDamaged, MissingExtra, RequestTimeout, UnknownContract, UsageError
+from tastytrade_provider.errors import (
+    AmbiguousContract,
+    ConfigError,
+    JournalDamaged,
+    MissingExtra,
+    NoData,
+    NotSupported,
+    RequestTimeout,
+    UnknownContract,
+    UsageError,
+)
 from tastytrade_provider.journal import Journal, segments
 from tastytrade_provider.journal.sessions import SessionWriter, load_history, load_session, session_info
-from tastytrade_provider.model import COLUMNS, Contract, Gap, TradeBatch
+from tastytrade_provider.model import COLUMNS, Bar, Contract, Gap, TradeBatch
+from tastytrade_provider.provider import Subscription
 from tastytrade_provider.registry import create_provider
 from tastytrade_provider.replay import ReplayProvider, compact
+from tastytrade_provider.tastytrade import trades
 from tastytrade_provider.tastytrade.history import History
 from tastytrade_provider.tastytrade.mapping import TradeDecoder
 from tests.checks import journals
@@ -27,7 +42,7 @@ from tests.checks.builders import ES, a_batch, opening
 from tests.checks.journals import ROOT, a_message, recorded_until_killed, write
 from tests.checks.providers import gather
 from tests.checks.recordings import played, record
-from tests.checks.sources import excerpt, until
+from tests.checks.sources import LIMIT_S, a_tape, excerpt, until
 
 NQ = Contract("NQ", "/NQZ6", "/NQZ26:XCME", "XCME", tick_size=0.25, multiplier=20)
 ODD = Oddities(nan_quote=0.05, invalid_tick=0.05, spread_leg=0.05, fractional=0.02, correction=0.05, cancel=0.05)
@@ -144,6 +159,7 @@ async def no_history(*_: Any) -> Any:
 async def test_a_connection_lost_while_recording_is_replayed_to_the_same_bars(tmp_path: Path, is_refilled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not is_refilled:
         monkeypatch.setattr(History, "refill", no_history)
+        monkeypatch.setattr(trades, "_REFILL_S", 1.0)
     config = {"data_provider": "tastytrade", "tastytrade": {"client_secret": CLIENT_SECRET, "refresh_token": REFRESH_TOKEN}}
     config["journal"] = {"enabled": True, "path": str(tmp_path / "journal")}
     live: list[Any] = []
@@ -155,8 +171,9 @@ async def test_a_connection_lost_while_recording_is_replayed_to_the_same_bars(tm
             for visitor in emulator.visitors:
                 visitor.close(1001, "restart")
             await until(lambda: provider.status().gaps and isinstance(live[-1], TradeBatch), "no gap is told")
-            count = len(live)
-            await until(lambda: len(live) > count or emulator.sent["TimeAndSale"] >= 5000, "no trade follows")
+            count, ending = len(live), asyncio.create_task(emulator.wait_finished())
+            await until(lambda: len(live) > count or ending.done(), "no trade follows")
+            ending.cancel()
         assert subscription.has_ended
     assert [(item.reason, item.filled) for item in live if isinstance(item, Gap)] == [("connection lost", is_refilled)]
     again = await played(ReplayProvider(tmp_path / "journal", "max"))
@@ -292,19 +309,153 @@ async def test_a_symbol_names_a_recorded_contract(tmp_path: Path) -> None:
             await replay.resolve("CL")
 
 
-async def test_history_is_what_was_recorded(tmp_path: Path) -> None:
-    write(tmp_path, range(100), rows=20)
+async def test_history_is_what_was_played_and_never_beyond_the_clock(tmp_path: Path) -> None:
+    write(tmp_path, range(100), rows=20)  # twenty trades a second, from 14:30 on
     every = decoded(range(100), 20)
-    async with ReplayProvider(tmp_path, "max") as replay:
+    async with ReplayProvider(tmp_path, "max", start="end") as replay:
         whole = await replay.historical_trades(ES, "2026-01-01T00:00Z")
         assert whole.index.tolist() == every.index.tolist()
         cut = await replay.historical_trades(ES, "2026-11-24T14:30:10Z", "2026-11-24T14:30:20Z")
-        assert len(cut) == 10 * 20  # twenty a second
+        assert len(cut) == 10 * 20
         bars = await replay.historical_bars(ES, "1m", "2026-11-24T14:31:00Z", hours="rth")
         assert bars["trades"].tolist() == [800]
         assert (await replay.historical_bars(ES, "1m"))["trades"].tolist() == [1200, 800]
+        assert [await replay.earliest(ES, timeframe) for timeframe in ("1m", "1d")] == [pd.Timestamp("2026-11-24T14:30Z"), pd.Timestamp("2026-11-23T23:00Z")]
         with pytest.raises(UsageError, match="zone"):
             await replay.historical_trades(ES, "2026-01-01")
+    async with ReplayProvider(tmp_path, "max", start="2026-11-24T14:30:30Z") as replay:
+        past = await replay.historical_trades(ES, "2026-01-01T00:00Z", "2026-12-01T00:00Z")
+        assert past.index.tolist() == every.index[: 30 * 20].tolist()
+        assert (await replay.historical_bars(ES, "1m"))["trades"].tolist() == [600]
+        with pytest.raises(NoData, match=r"played so far go from 2026-11-24T14:30:00Z"):
+            await replay.historical_bars(ES, "1m", "2026-11-24T14:31:00Z", "2026-11-24T14:32:00Z")
+        items = await gather(replay.subscribe_trades(ES))
+        assert of(ES, items).index.tolist() == every.index[30 * 20 :].tolist()
+        assert len(await replay.historical_trades(ES, "2026-01-01T00:00Z")) == 2000
+    async with ReplayProvider(tmp_path, "max") as replay:
+        for nothing in (replay.historical_bars(ES), replay.historical_bars(ES, "1m", "2026-11-24T14:30:00Z"), replay.earliest(ES)):
+            with pytest.raises(NoData, match="played yet"):
+                await nothing
+
+
+@pytest.mark.parametrize("timeframe", ["1m", "1h", "1w", "133t", "8r"])
+async def test_bars_before_and_after_the_place_where_one_listens_are_those_of_all_trades(tmp_path: Path, timeframe: str) -> None:
+    write(tmp_path, range(500), rows=8)  # eight trades a message, 200 s in all
+    every = decoded(range(500), 8)
+    expected = [(bar.start_ns, bar.volume, bar.delta, bar.bar_no) for bar in BarBuilder(ES, timeframe).add(every)]
+    async with ReplayProvider(tmp_path, "max", start="2026-11-24T14:31:17Z") as replay:
+        whole = replay.subscribe_bars(ES, timeframe, backfill=dt.timedelta(minutes=30))
+        rest = replay.subscribe_bars(ES, timeframe)
+        items, later = await gather(whole), await gather(rest)
+    assert [(bar.start_ns, bar.volume, bar.delta, bar.bar_no) for bar in items if isinstance(bar, Bar)] == expected
+    running = max((start for start, *_ in expected if start <= every.time_ns[77 * 20]), default=0)
+    assert [(bar.start_ns, bar.volume, bar.delta, bar.bar_no) for bar in later] == [one for one in expected if one[0] >= running]
+    # the recording began within the session: of bars that are counted by trades, the first one should have begun earlier
+    assert [bar.complete for bar in items if isinstance(bar, Bar)] == [timeframe == "1m" or i > 0 for i in range(len(expected))]
+    told = [item for item in items if isinstance(item, Gap)]
+    assert {gap.reason for gap in told} <= {"no history", "recording began"}
+
+
+async def test_a_listener_that_comes_in_the_middle_is_told_what_was_played_and_then_what_follows_each_bar_once(tmp_path: Path) -> None:
+    write(tmp_path, range(500), rows=8)
+    expected = BarBuilder(ES, "5s").add(decoded(range(500), 8))
+    late: list[Subscription[Any]] = []
+    async with ReplayProvider(tmp_path, "max") as replay:
+
+        def count(item: TradeBatch) -> None:
+            seen.append(len(item))
+            if len(seen) in (1, 77, 300):
+                late.append(replay.subscribe_bars(ES, "5s", backfill=dt.timedelta(hours=1)))
+
+        seen: list[int] = []
+        trades = replay.subscribe_trades(ES).on(count)
+        first = replay.subscribe_bars(ES, "5s")
+        await trades.ended()
+        assert [bar.start_ns for bar in await gather(first)] == [bar.start_ns for bar in expected]
+        for one in late:
+            bars = [item for item in await gather(one) if isinstance(item, Bar)]
+            assert [replace(bar, complete=True) for bar in bars] == expected
+    assert len(late) == 3
+
+
+async def test_a_bar_closes_in_a_pause_of_the_recording_by_its_clock(tmp_path: Path) -> None:
+    stamps = iter([0, 1_000_000_000, 21_000_000_000])
+    journal = Journal(tmp_path, monotonic_ns=lambda: next(stamps))
+    journal.open()
+    journal.watch(ES)
+    for number in (0, 400):  # twenty seconds apart
+        journal.append([a_message(number)], [number], journals.COLUMNS)
+    journal.close()
+    now, closed = [0.0], list[float]()
+
+    async def sleep(seconds: float) -> None:
+        now[0] += seconds
+        await asyncio.sleep(0)
+
+    async with ReplayProvider(tmp_path, clock=lambda: now[0], sleep=sleep) as replay:
+        await replay.subscribe_bars(ES, "5s").on(lambda bar: closed.append(now[0])).ended()
+    assert closed == [5.5]  # half a second late, for stragglers
+
+
+async def test_gaps_of_the_recording_are_in_its_bars(tmp_path: Path) -> None:
+    write(tmp_path, range(120), rows=2)
+    write(tmp_path, range(140, 300), rows=2)
+    every = TradeBatch.concat([decoded(range(120), 2), decoded(range(140, 300), 2)])
+    async with ReplayProvider(tmp_path, "max") as replay:
+        items = await gather(replay.subscribe_bars(ES, "5s"))
+    [gap] = [item for item in items if isinstance(item, Gap)]
+    assert gap.reason == "recording stopped"
+    live = {bar.start_ns: bar for bar in items if isinstance(bar, Bar)}
+    async with ReplayProvider(tmp_path, "max", start="end") as replay:
+        frame = await replay.historical_bars(ES, "5s")
+    assert frame["trades"].sum() == len(every)
+    assert frame["complete"].tolist() == [True, True, False, True, True, True]  # the gap is from second 11.95 to second 14
+    assert [live[at].complete for at in live] == frame["complete"].tolist()[: len(live)]
+
+
+async def test_quotes_are_those_that_prints_carry_and_of_a_tape_those_it_has(tmp_path: Path) -> None:
+    write(tmp_path / "journal", range(3))
+    async with ReplayProvider(tmp_path / "journal", "max") as replay:
+        quotes = await gather(replay.subscribe_quotes(ES))
+    every = decoded(range(3))
+    assert [(quote.time_ns, quote.bid, quote.ask, quote.bid_size) for quote in quotes] == [
+        (at, bid, ask, None) for at, bid, ask in zip(every.time_ns.tolist(), every.bid.tolist(), every.ask.tolist(), strict=True)
+    ]
+    rows = """
+        1703545200000000000, , , , 4800.00, 4800.25, 7, 9, Q
+        1703545200000000500, 4800.25, 2, BUY, , , , , T
+        1703545200005000000, , , , 4800.25, , 3, , Q
+    """
+    tape = a_tape(tmp_path / "ESH4.csv", rows, header="time_ns,price,size,side,bid,ask,bidsz,asksz,kind")
+    async with ReplayProvider(tape, "max") as replay:
+        contract = replay.recorded[0]
+        trades = replay.subscribe_trades(contract)
+        quotes = await gather(replay.subscribe_quotes(contract))
+        assert [len(item) for item in await gather(trades)] == [1]
+    assert [(quote.bid, quote.ask, quote.bid_size, quote.ask_size) for quote in quotes] == [(4800.0, 4800.25, 7.0, 9.0), (4800.25, None, 3.0, None)]
+    bare = a_tape(tmp_path / "NQH4.csv", "1703545200000000500, 4800.25, 2, BUY", header="time_ns,price,size,side")
+    replay = ReplayProvider(bare, "max")
+    early = replay.subscribe_quotes(contract)
+    async with replay:
+        with pytest.raises(NotSupported, match="there are none in the recording"):
+            replay.subscribe_quotes(contract)
+        with pytest.raises(NotSupported):
+            await early.ready()
+
+
+async def test_bars_of_a_tape_are_those_that_the_demo_gives_of_it(tmp_path: Path) -> None:
+    rows = "\n".join(f"{1703545200000000000 + i * 7_000_123},{4800 + i % 5 * 0.25},{i % 3 + 1},{('BUY', 'SELL')[i % 2]},4800,4801" for i in range(5000))
+    tape = a_tape(tmp_path / "ESH4.csv", rows)
+    items: list[list[Any]] = []
+    async with ReplayProvider(tape, "max") as replay:
+        items.append(await gather(replay.subscribe_bars(replay.recorded[0], "5s")))
+    source = load_tape(tape)
+    async with DemoProvider(source, speed=20.0) as demo:
+        subscription = demo.subscribe_bars(await demo.resolve(source.contract.symbol), "5s")
+        async with asyncio.timeout(LIMIT_S):
+            items.append(await gather(subscription))
+    assert items[0] == items[1]
+    assert len(items[0]) == 6
 
 
 async def test_damage_in_the_middle_ends_the_replay_with_an_error_after_what_is_good(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import click
 import orjson
 
 from ..config import load
-from ..demo import DemoProvider, source
+from ..demo import PAST_NS, DemoProvider, source
 from ..errors import MarketDataError
 from ..indicators import IndicatorManager
 from ..model import Gap, Roll, TradeBatch
@@ -45,12 +45,14 @@ def run(
     """Run it; see `demo --help`."""
     settings = load(config_path)
     chosen = tape or settings.demo.tape
-    market = source(chosen, seed=settings.demo.seed if seed is None else seed, symbol=symbol, tick_size=tick_size, size_step=size_step, calendar=calendar)
+    market = source(
+        chosen, seed=settings.demo.seed if seed is None else seed, symbol=symbol, tick_size=tick_size, size_step=size_step, calendar=calendar, past_ns=PAST_NS
+    )
     pace = speed or settings.demo.speed
     clock_speed = pace if market.is_endless and pace != "max" else None
     with TemporaryDirectory() as folder:
         truth = {"truth_path": Path(folder, "truth.jsonl")} if infer_sides else {}
-        provider = DemoProvider(market, speed=pace, infer_sides=infer_sides, **truth)
+        provider = DemoProvider(market, speed=pace, infer_sides=infer_sides, past_ns=PAST_NS if market.is_endless else 0, **truth)
         frame = timeframe or settings.timeframe
         if not (no_browser or as_json or infer_sides or pace == "max") and _has_service():
             _page(provider, settings, frame, seconds, clock_speed)

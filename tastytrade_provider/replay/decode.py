@@ -14,7 +14,7 @@ from ..errors import JournalDamaged, ProtocolViolation
 from ..journal import Context, Reader
 from ..journal.context import decode_gap
 from ..journal.records import Kind, Record
-from ..model import Action, Contract, Gap, TradeBatch
+from ..model import Action, Contract, Gap, Quote, TradeBatch
 from ..tastytrade.intake import Intake
 from ..tastytrade.mapping import TradeDecoder
 
@@ -23,7 +23,7 @@ class Read(NamedTuple):
     """What was handed over together. `pause_ns`: after what came before it; `segment`: the file it lies in."""
 
     pause_ns: int
-    items: list[TradeBatch | Gap]
+    items: list[TradeBatch | Gap | Quote]
     segment: Path | None = None
 
 
@@ -89,6 +89,8 @@ class JournalDecoder:
                 self._run_ns = header.run_ns
                 for line in self.lines.values():
                     line.stopped_ns = line.intake.last_time_ns or None
+            if record.kind is Kind.RESET:  # of no concern to the trades: see ReplayProvider.recorded_resets
+                continue
             if record.kind is Kind.CONTEXT:
                 self._enter(Context.decode(record.payload))
             elif record.kind is Kind.GAP:
@@ -131,7 +133,7 @@ class JournalDecoder:
         """The read that is complete now."""
         if self._first is None:
             return
-        items: list[TradeBatch | Gap] = []
+        items: list[TradeBatch | Gap | Quote] = []
         gaps, self._gaps = self._gaps, []
         for batch in self.decoder.decode(self._raws, self._walls, self._fields):
             items += [gap for gap in gaps if gap.contract == batch.contract]

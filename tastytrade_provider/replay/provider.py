@@ -5,28 +5,35 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from ..errors import AmbiguousContract, ConfigError, UnknownContract, UsageError
-from ..history import build_bars
-from ..model import Contract, Gap, Roll, Timeframe, TradeBatch
+from ..errors import ConfigError, NoData, UsageError
+from ..grid import Grid
+from ..model import Bar, Contract, Gap, Quote, Timeframe, TradeBatch
 from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription, Time, time_ns
-from ..sessions import sessions_between
 from ..settings import Settings
-from ..tastytrade.symbols import ACCEPTED, FutureSymbol
-from .settled import settled
+from ..tastytrade.bar_feed import check, start_of
+from ..tastytrade.history import asked_range
+from . import history
+from .audience import Audience, QuoteSubscription, TradeSubscription
+from .bar_feed import BarFeed
+from .decode import Read
+from .names import months, resolved
+from .position import Position
 from .sources import Source, open_source
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TradeSubscription = Subscription[TradeBatch | Gap | Roll]
 _BREATHE_S = 0.005  # how long others may have to wait where the recording is played as fast as it goes
+_TICK_S = 0.25  # so often a pause of the recording closes bars by the clock
+_NEVER_NS = 2**62
 
 
 def create(settings: Settings) -> ReplayProvider:
@@ -42,15 +49,17 @@ class ReplayProvider(DataProvider):
     path    what to play
     speed   1 as recorded, by the time between receipts; N times; "max" as fast as the slowest consumer takes it
     rules   arguments of the Intake (`invalid_ticks`, `spread_legs`, `trust_flags`) for a journal; None: as when it was recorded
+    start   where the clock stands when it is connected: an aware datetime or ISO text with a zone (exchange time), None: at the beginning, "end": at the end
     clock, sleep  seconds of a monotonic clock, and how to wait
 
-    It begins when it is connected and the first subscription is made, and ends every subscription at its end. Nothing is dropped: a slow consumer makes it
-    wait. Where a recording stopped and another began, and wherever the feed told one, there is a Gap. History is the whole recording, also what has not been
-    played yet.
+    It goes on when it is connected and the first subscription is made, and ends every subscription at its end. Nothing is dropped: a slow consumer makes it
+    wait. Where a recording stopped and another began, and wherever the feed told one, there is a Gap. History is what was played, and what lies before
+    `start`: nobody looks ahead. Quotes are those of a tape, or else those that prints carry, then without sizes. A summary is the exchange's, and no
+    recording of trades has it.
     """
 
     name = "replay"
-    capabilities = Capabilities(trades=True, historical_bars=True, historical_trades=True, side_source="exchange")
+    capabilities = Capabilities(trades=True, quotes=True, bars=True, historical_bars=True, historical_trades=True, side_source="exchange")
 
     def __init__(
         self,
@@ -58,17 +67,21 @@ class ReplayProvider(DataProvider):
         speed: float | Literal["max"] = 1.0,
         *,
         rules: Mapping[str, Any] | None = None,
+        start: datetime | str | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         if speed != "max" and not (isinstance(speed, int | float) and 0 < speed < float("inf")):
             raise UsageError(f"speed {speed!r} is not a number above 0 or 'max'")
         self._path, self._speed, self._rules = Path(path), speed, rules
+        self._start_ns = self._begin_at(start)
         self._clock, self._sleep = clock, sleep
         self._source: Source | None = None
-        self._listeners: dict[str, list[TradeSubscription]] = {}
-        self._player: asyncio.Task[None] | None = None
+        self._reads: Iterator[Read] = iter(())
+        self._at = Position()
         self._room_made: asyncio.Event = asyncio.Event()
+        self._audience = Audience(self._room_made.set)
+        self._player: asyncio.Task[None] | None = None
         self._state: State = "disconnected"
         self._since_ns = time.time_ns()
         self._lag_ms: float | None = None
@@ -87,73 +100,99 @@ class ReplayProvider(DataProvider):
         """Every contract of the recording."""
         return list(self._opened().contracts)
 
+    def recorded_resets(self, contract: Contract) -> list[int]:
+        """Exchange times (UTC ns) at which CVD of a contract was made to start anew while it was recorded, also those not played yet. Reads the disk."""
+        return self._opened().resets(contract)
+
+    def seek(self, start: datetime | str | None) -> None:
+        """Where the clock stands from the next `connect` on: see `start`."""
+        self._start_ns = self._begin_at(start)
+
     async def connect(self) -> None:
         """Open the recording. After a `disconnect` or the end it begins anew. UsageError where there is none, JournalDamaged where it cannot be read."""
         if self._state == "connected":
             return
         await self._stop_playing()
-        self._source = await asyncio.to_thread(open_source, self._path, self._rules)
         self._gaps.clear()
+        source, self._reads, self._at = await asyncio.to_thread(self._open)
+        self._source, self.capabilities = source, replace(type(self).capabilities, quotes=source.quotes is not None)
         self._enter("connected")
-        for listener in self._everyone():
+        for listener in self._audience.everyone():
             listener.grant()
+        if not self.capabilities.quotes:
+            for quotes in [quotes for group in self._audience.quotes.values() for quotes in group]:
+                quotes.end(self._lacks("quotes: there are none in the recording"))
         self._play_if_heard()
 
     async def disconnect(self) -> None:
         """Stop, and end every subscription."""
         self._enter("closed")
         await self._stop_playing()
-        self._end_all(None)
+        self._audience.end(None)
 
     async def resolve(self, symbol: str) -> Contract:
         """The recorded contract a symbol names. A product alone is its month nearest to expiry, a product recorded under other names is asked for by them."""
-        return self._resolved(symbol)
+        return resolved(self._opened().contracts, symbol)
 
     async def contracts(self, root: str) -> list[Contract]:
         """The recorded months of a product, nearest expiry first."""
-        name = root.strip().upper().removeprefix("/")
-        found = [contract for contract in self._opened().contracts if contract.root.upper() == name]
-        if not found:
-            raise self._unknown(root)
-        return sorted(found, key=lambda contract: (contract.expiry is None, contract.expiry, contract.symbol))
+        return months(self._opened().contracts, root)
 
     def subscribe_trades(self, contract: Contract) -> TradeSubscription:
         """Every trade from where the recording is now."""
-        if self._state == "closed":
-            raise UsageError(f"provider '{self.name}' is closed; connect() plays the recording again")
-        listener: TradeSubscription = Subscription(contract, wait=True, on_cancel=self._cancelled, on_room=self._room_made.set, on_failure=self._note_failure)
-        self._listeners.setdefault(contract.streamer_symbol, []).append(listener)
-        if self._state == "connected":
-            listener.grant()
-            self._play_if_heard()
-        return listener
+        listener: TradeSubscription = self._listener(contract)
+        self._audience.trades.setdefault(contract.streamer_symbol, []).append(listener)
+        return self._granted(listener)
+
+    def subscribe_quotes(self, contract: Contract) -> QuoteSubscription:
+        """Best bid and ask from where the recording is now; without sizes where only prints carry them. NotSupported where nothing does."""
+        if not self.capabilities.quotes:
+            raise self._lacks("quotes: there are none in the recording")
+        listener: QuoteSubscription = self._listener(contract)
+        self._audience.quotes.setdefault(contract.streamer_symbol, []).append(listener)
+        return self._granted(listener)
+
+    def subscribe_bars(
+        self, contract: Contract, timeframe: str = "1m", *, backfill: datetime | timedelta | None = None, hours: str = "eth"
+    ) -> Subscription[Bar | Gap]:
+        """Closed bars as they close, from the running one on, or after `backfill` of what was played: each once, none missing, none half.
+
+        They are closed by trades, and by the recording's clock half a second after their end. The bar that runs when the recording ends is not handed over.
+        A stretch of the backfill that lies before the recording is told by a Gap("no history").
+        """
+        wanted = check(contract, timeframe, hours)
+        start_of(backfill, _NEVER_NS)  # refuses a time without a zone
+        listener: Subscription[Bar | Gap] = self._listener(contract)
+        feed = BarFeed(listener, wanted, hours, backfill, is_late=self._at.rows[contract.streamer_symbol] > 0)
+        self._audience.feeds.setdefault(contract.streamer_symbol, []).append(feed)
+        return self._granted(listener)
 
     async def historical_trades(self, contract: Contract, start: Time, end: Time = None) -> TradeBatch:
-        """The recorded trades of [start, end) as they stand after corrections and cancels, oldest first. `end=None` is the end of the recording."""
+        """The trades of [start, end) as they stand after corrections and cancels, oldest first, of those played so far. NoData where there are none
+        though the market was open.
+        """
         if start is None:
             raise UsageError("historical trades need a start; an aware datetime or ISO text with a zone")
-        bounds = time_ns(start, "start"), np.iinfo(np.int64).max if end is None else time_ns(end, "end")
-        trades = await self._all_trades(contract)
-        return trades[(trades.time_ns >= bounds[0]) & (trades.time_ns < bounds[1])]
+        source, bounds = self._opened(), self._range(contract, start, end)
+        return await asyncio.to_thread(history.trades, source, self._at.cut(contract), *bounds)
 
     async def historical_bars(self, contract: Contract, timeframe: str = "1m", start: Time = None, end: Time = None, *, hours: str = "eth") -> pd.DataFrame:
-        """Bars of the recorded trades that start in [start, end); `start=None` is the last session recorded."""
-        if hours not in ("eth", "rth"):
-            raise UsageError(f"hours {hours!r} is neither 'eth' nor 'rth'")
-        frame = Timeframe.parse(timeframe)
-        start_ns = None if start is None else time_ns(start, "start")
-        end_ns = np.iinfo(np.int64).max if end is None else time_ns(end, "end")
-        trades = await self._all_trades(contract)
-        if len(trades):
-            table = sessions_between(contract.calendar, int(trades.time_ns[0]), int(trades.time_ns[-1]))
-            session = table.index_of(trades.time_ns)
-            start_ns = int(table.open_ns[session[-1]]) if start_ns is None else start_ns
-            if hours == "rth":
-                trades = trades[(trades.time_ns >= table.rth_open_ns[session]) & (trades.time_ns < table.rth_close_ns[session])]
-        bars = build_bars(trades, frame, contract)
-        at_ns = bars.index.as_unit("ns").asi8  # type: ignore[attr-defined]  # a DatetimeIndex
-        wanted: pd.DataFrame = bars[(at_ns >= (start_ns or 0)) & (at_ns < end_ns)]
-        return wanted
+        """Bars that start in [start, end), of the trades played so far; `start=None` is the session in which the clock stands.
+
+        The last one is as far as trades were played. `complete` is False where a gap touches a bar, or it began before the recording did.
+        """
+        wanted = check(contract, timeframe, hours)
+        source, bounds = self._opened(), self._range(contract, start, end)
+        return await asyncio.to_thread(history.bars, source, self._at.cut(contract), wanted, *bounds, hours)
+
+    async def earliest(self, contract: Contract, timeframe: str = "1d") -> pd.Timestamp:
+        """The start of the bar that holds the first trade played. NoData where none was."""
+        import pandas as pd
+
+        wanted, first_ns = Timeframe.parse(timeframe), self._at.first_ns.get(contract.streamer_symbol)
+        if first_ns is None:
+            raise NoData(f"no trade of {contract.symbol} was played yet; history ends where the replay stands")
+        return pd.Timestamp(Grid(contract, wanted, "session_open", first_ns, first_ns).span(first_ns)[0], unit="ns", tz="UTC")
 
     def status(self) -> ProviderStatus:
         """Counts of what was played so far."""
@@ -169,7 +208,7 @@ class ReplayProvider(DataProvider):
     # -- playing
 
     def _play_if_heard(self) -> None:
-        if self._player is None and any(self._listeners.values()):
+        if self._player is None and self._audience.everyone():
             self._player = asyncio.create_task(self._play(), name="replay")
 
     async def _play(self) -> None:
@@ -181,38 +220,65 @@ class ReplayProvider(DataProvider):
         finally:
             if self._state == "connected":
                 self._enter("closed")
-            self._end_all(error)
+            self._audience.end(error)
 
     async def _play_all(self) -> None:
         due_s = breath_s = self._clock()
-        for read in self._opened().reads():
+        await self._fill_feeds()
+        for read in self._reads:
             now_s = self._clock()
             if self._speed != "max":
                 due_s += read.pause_ns / 1e9 / self._speed
                 if due_s > now_s:
-                    await self._sleep(due_s - now_s)
+                    await self._pause(due_s - now_s)
                     breath_s = self._clock()
             if now_s - breath_s > _BREATHE_S:
                 await asyncio.sleep(0)
                 breath_s = self._clock()
+            await self._fill_feeds()
             for item in read.items:
                 self._put(item)
+            for feed in self._audience.every_feed():
+                feed.advance(self._at.now_ns or 0)
             if self._is_full():
                 waited_s = self._clock()
                 await self._room()
                 breath_s = self._clock()
                 due_s += breath_s - waited_s  # a consumer's slowness moves what follows, and does not make it hurry
+        await self._fill_feeds()
 
-    def _put(self, item: TradeBatch | Gap) -> None:
+    async def _pause(self, seconds: float) -> None:
+        """Wait; meanwhile the clock goes on, and closes bars."""
+        assert self._speed != "max"
+        began_ns = self._at.now_ns
+        gone_s = 0.0
+        while gone_s < seconds:
+            feeds = list(self._audience.every_feed())
+            step_s = min(seconds - gone_s, _TICK_S) if feeds else seconds - gone_s
+            await self._sleep(step_s)
+            gone_s += step_s
+            for feed in feeds if began_ns is not None else ():
+                feed.advance((began_ns or 0) + int(gone_s * self._speed * 1e9))
+
+    async def _fill_feeds(self) -> None:
+        """Begin the feeds of bars that came when trades had been played. The recording waits meanwhile, so that nothing is missed or doubled."""
+        for feed in self._audience.every_feed():
+            if feed.is_late and not feed.has_begun and not feed.listener.has_ended:
+                contract, now_ns = feed.contract, self._at.now_ns or 0
+                past = await asyncio.to_thread(self._at.cut(contract).past, self._opened())
+                feed.fill(self._opened(), past, self._at.first_ns[contract.streamer_symbol], now_ns)
+
+    def _put(self, item: TradeBatch | Gap | Quote) -> None:
         if isinstance(item, Gap):
             self._gaps.append(item)
-        elif len(item):
+        elif isinstance(item, TradeBatch) and len(item):
             self._lag_ms = (int(item.received_ns[-1]) - int(item.time_ns[-1])) / 1e6
-        for listener in tuple(self._listeners.get(item.contract.streamer_symbol, ())):
-            listener.put(item)
+        feeds = [feed for feed in self._audience.feeds.get(item.contract.streamer_symbol, ()) if feed.has_begun or not feed.is_late]
+        self._at.add(item)
+        self._audience.hand_over(self._opened(), item, feeds)
 
     def _is_full(self) -> bool:
-        return any(listener.is_full for listener in self._everyone())
+        return any(listener.is_full for listener in self._audience.everyone())
 
     async def _room(self) -> None:
         while self._is_full():
@@ -228,50 +294,44 @@ class ReplayProvider(DataProvider):
 
     # -- small parts
 
-    def _resolved(self, symbol: str) -> Contract:
-        every, name = self._opened().contracts, symbol.strip().upper()
-        exact = [contract for contract in every if name and name in (contract.symbol.upper(), contract.streamer_symbol.upper())]
-        wanted = FutureSymbol.parse(symbol)
-        if not exact and wanted is not None and wanted.dated is not None:
-            exact = [contract for contract in every if wanted.fits(contract)]
-        if not exact and wanted is not None and wanted.dated is None:
-            months = sorted((c for c in every if c.root.upper() == wanted.root and c.expiry is not None), key=lambda contract: str(contract.expiry))
-            exact = months[:1] or [contract for contract in every if contract.root.upper() == wanted.root]
-        if not exact:
-            raise self._unknown(symbol)
-        if len(exact) > 1:
-            raise AmbiguousContract(f"{symbol!r} names {', '.join(contract.streamer_symbol for contract in exact)}; one of these is accepted")
-        return exact[0]
+    def _open(self) -> tuple[Source, Iterator[Read], Position]:
+        """The recording, what is to be played of it, and where it stands."""
+        source, at = open_source(self._path, self._rules), Position()
+        reads = source.reads()
+        for read in reads if self._start_ns is not None else ():
+            times = [int(item.time_ns.max()) for item in read.items if isinstance(item, TradeBatch)]
+            if times and max(times) >= (self._start_ns or 0):
+                reads = chain([read], reads)
+                break
+            for item in read.items:
+                at.add(item)
+        return source, reads, at
 
-    def _unknown(self, symbol: str) -> UnknownContract:
-        recorded = ", ".join(contract.symbol for contract in self._opened().contracts) or "nothing"
-        return UnknownContract(f"the recording holds no contract {symbol!r}; recorded: {recorded}. Accepted forms: {ACCEPTED}")
+    @staticmethod
+    def _begin_at(start: datetime | str | None) -> int | None:
+        return None if start is None else _NEVER_NS if start == "end" else time_ns(start, "start")
+
+    def _range(self, contract: Contract, start: Time, end: Time) -> tuple[int, int]:
+        now_ns = self._at.now_ns
+        if now_ns is None and start is None:
+            raise NoData("nothing was played yet; history ends where the replay stands: give it a `start`, and what lies before is history")
+        return asked_range(contract, start, end, 1 + (time_ns(start or "", "start") if now_ns is None else now_ns))
+
+    def _listener(self, contract: Contract) -> Subscription[Any]:
+        if self._state == "closed":
+            raise UsageError(f"provider '{self.name}' is closed; connect() plays the recording again")
+        return Subscription(contract, wait=True, on_cancel=self._audience.leave, on_room=self._room_made.set, on_failure=self._note_failure)
+
+    def _granted(self, listener: Subscription[Any]) -> Subscription[Any]:
+        if self._state == "connected":
+            listener.grant()
+            self._play_if_heard()
+        return listener
 
     def _opened(self) -> Source:
         if self._source is None:
             raise UsageError(f"provider '{self.name}' is not connected; connect() opens the recording")
         return self._source
-
-    async def _all_trades(self, contract: Contract) -> TradeBatch:
-        source = self._opened()
-
-        def read() -> TradeBatch:
-            batches = [item for each in source.reads(gather=True) for item in each.items if isinstance(item, TradeBatch) and item.contract == contract]
-            return settled(contract, batches)
-
-        return await asyncio.to_thread(read)
-
-    def _everyone(self) -> list[TradeSubscription]:
-        return [listener for listeners in self._listeners.values() for listener in listeners]
-
-    def _end_all(self, error: Exception | None) -> None:
-        for listener in self._everyone():
-            listener.end(error)
-        self._listeners.clear()
-
-    def _cancelled(self, listener: TradeSubscription) -> None:
-        self._listeners[listener.contract.streamer_symbol].remove(listener)
-        self._room_made.set()
 
     def _note_failure(self, error: Exception) -> None:
         self._failed.append(f"a callback raised {type(error).__name__}: {error}")

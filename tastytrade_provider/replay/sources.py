@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from ..emulator.source import Print
+from ..emulator.source import Print, QuoteChange
 from ..emulator.tape import Tape, load_tape
 from ..errors import UsageError
 from ..journal import contexts, segments
-from ..journal.segments import SUFFIX
+from ..journal.segments import SUFFIX, resets
 from ..journal.sessions import load_session, session_info
-from ..model import Contract, TradeBatch, TradeFlag
+from ..model import Contract, Gap, Quote, TradeBatch, TradeFlag
 from ..tastytrade.intake import Intake
 from .decode import JournalDecoder, Read
 
 _ROWS = 4096  # handed over at a time where nobody waits for the clock
+Quotes = Literal["apart", "embedded"] | None
 _TAPE_TIES_NS = 1_000_000  # prints of one millisecond are one read
 
 
@@ -46,15 +48,24 @@ class Tally:
 
 
 class Source(Protocol):
-    """Something recorded. `delta_source` is how its sides were found, `note` what a user should know after playing it."""
+    """Something recorded. `delta_source` is how its sides were found, `note` what a user should know after playing it.
+
+    is_whole    False where trades of the session in which it begins may lie before it
+    quotes      "apart": they are among the items; "embedded": only prints carry them; None: there are none
+    """
 
     @property
     def contracts(self) -> tuple[Contract, ...]: ...
     @property
     def delta_source(self) -> str: ...
     @property
+    def is_whole(self) -> bool: ...
+    @property
+    def quotes(self) -> Quotes: ...
+    @property
     def note(self) -> str | None: ...
     def tally(self) -> Tally: ...
+    def resets(self, contract: Contract) -> list[int]: ...
     def reads(self, gather: bool = False) -> Iterator[Read]: ...
 
 
@@ -62,6 +73,8 @@ class JournalSource:
     """A folder of segments, or one segment. `rules`: the arguments of an Intake; None: as when it was recorded."""
 
     delta_source = "time_and_sale"
+    is_whole = False
+    quotes: Quotes = "embedded"
 
     def __init__(self, path: Path, rules: Mapping[str, Any] | None = None) -> None:
         self._path, self._rules = path, rules
@@ -73,6 +86,10 @@ class JournalSource:
         """Bytes at the end that are no record."""
         torn = self._playing.reader.torn if self._playing else 0
         return f"the last {torn:,} bytes of the journal are no record: cut off by a crash, or being written" if torn else None
+
+    def resets(self, contract: Contract) -> list[int]:
+        """Exchange times at which somebody had CVD of a contract start anew."""
+        return resets(self._path, contract)
 
     def tally(self) -> Tally:
         """Of the pass under way or the last one."""
@@ -91,6 +108,8 @@ class SessionSource:
     """Session files: trades as they were handed over, files of several contracts by the time they were received."""
 
     delta_source = "time_and_sale"
+    is_whole = False
+    quotes: Quotes = "embedded"
     note = None
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -102,6 +121,10 @@ class SessionSource:
             self._files.setdefault(info.contract, []).append((info.session, path))
         self.contracts = tuple(self._files)
         self._tally = Tally()
+
+    def resets(self, contract: Contract) -> list[int]:
+        """None: they stand in the journal the files were made of."""
+        return []
 
     def tally(self) -> Tally:
         """Trades; what was filtered or could not be read was left out when the files were made."""
@@ -131,13 +154,15 @@ class SessionSource:
 
 
 class TapeSource:
-    """A tape's prints; each is received when the exchange published it."""
+    """A tape's prints and quotes; each is received when the exchange published it."""
 
     delta_source = "time_and_sale"
+    is_whole = True
 
     def __init__(self, tape: Tape) -> None:
         self._tape = tape
         self.contracts = tape.contracts
+        self.quotes: Quotes = "apart" if (np.isfinite(tape.rows.bid) | np.isfinite(tape.rows.ask)).any() else None
         self._intake = Intake()
 
     @property
@@ -145,32 +170,46 @@ class TapeSource:
         """What the file did not say."""
         return "; ".join(self._tape.assumed) or None
 
+    def resets(self, contract: Contract) -> list[int]:
+        """None: a tape knows of no reset."""
+        return []
+
     def tally(self) -> Tally:
         """Of the pass under way or the last one."""
         return Tally.of([self._intake])
 
     def reads(self, gather: bool = False) -> Iterator[Read]:
-        """Prints of one millisecond; `gather`: many at a time."""
+        """What was published in one millisecond, quotes before prints; `gather`: many prints at a time, and no quotes."""
         intake = Intake()
         if not gather:
             self._intake = intake
-        pending: list[Print] = []
+        prints: list[Print] = []
+        quotes: list[QuoteChange] = []
+        first_ns: int | None = None
         last_ns: int | None = None
         for event in [*self._tape, None]:
-            if event is not None and not isinstance(event, Print):
+            if gather and isinstance(event, QuoteChange):
                 continue
-            is_full = event is None or (
-                len(pending) >= _ROWS if gather else bool(pending) and event.at_ns // _TAPE_TIES_NS != pending[0].at_ns // _TAPE_TIES_NS
-            )
-            if is_full and pending:
-                taken = intake.take(_batch(pending))
-                at_ns = pending[0].at_ns
-                if taken is not None:
-                    yield Read(0 if last_ns is None else at_ns - last_ns, [taken])
-                    last_ns = at_ns
-                pending = []
+            is_next = event is None or (len(prints) >= _ROWS if gather else first_ns is not None and event.at_ns // _TAPE_TIES_NS != first_ns // _TAPE_TIES_NS)
+            if is_next and first_ns is not None:
+                taken = intake.take(_batch(prints)) if prints else None
+                items: list[TradeBatch | Gap | Quote] = [*map(_quote, quotes), *([] if taken is None else [taken])]
+                if items:
+                    yield Read(0 if last_ns is None else first_ns - last_ns, items)
+                    last_ns = first_ns
+                prints, quotes, first_ns = [], [], None
             if event is not None:
-                pending.append(event)
+                first_ns = event.at_ns if first_ns is None else first_ns
+                if isinstance(event, Print):
+                    prints.append(event)
+                else:
+                    quotes.append(event)
+
+
+def _quote(change: QuoteChange) -> Quote:
+    bid, ask = (None if math.isnan(price) else price for price in (change.bid, change.ask))
+    sizes = (None if price is None or math.isnan(size) else size for price, size in ((bid, change.bid_size), (ask, change.ask_size)))
+    return Quote(change.contract, change.at_ns, change.at_ns, bid, ask, *sizes)
 
 
 def _batch(prints: list[Print]) -> TradeBatch:

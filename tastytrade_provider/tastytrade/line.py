@@ -103,7 +103,8 @@ class Line:
 
     def _passed(self, batch: TradeBatch, last_time_ns: int) -> list[TradeBatch | Gap]:
         gap = self._ended_by(batch)
-        if self._last is None or last_time_ns > self._last[0]:  # else it is about an earlier trade, and no measure of the exchange's clock
+        # what is about an earlier trade is no measure of the exchange's clock
+        if last_time_ns > self._last[0] if self._last is not None else bool((batch.action == Action.NEW).any()):
             self._last = last_time_ns, int(batch.received_ns[-1])
         return [batch] if gap is None else [gap, batch]
 

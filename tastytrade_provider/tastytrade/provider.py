@@ -237,6 +237,10 @@ class TastyTradeProvider(DataProvider):
         """The trades of [start, end), oldest first, sides found as live. NoData where the feed does not go back that far; the message says how far."""
         return await self._history.trades(contract, start, end, self._now_ns(contract))
 
+    async def earliest(self, contract: Contract, timeframe: str = "1d") -> pd.Timestamp:
+        """The start of the first bar the feed has. NoData where it has none."""
+        return await self._history.earliest(contract, timeframe, self._now_ns(contract))
+
     def status(self) -> ProviderStatus:
         """Counts over all contracts since the provider was made."""
         return ProviderStatus(

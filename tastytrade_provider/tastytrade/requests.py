@@ -39,6 +39,8 @@ class SnapshotRequest:
         """Messages of this channel."""
         fields_of = self._stream.protocol.channels[self.channel].fields
         for raw in raws:
+            if self.snapshot.is_complete:
+                break  # what comes now is news, about trades of any age: it would blur where the snapshot begins
             try:
                 rows = [row for _, some in decode(FeedData(self.channel, raw), fields_of) for row in some]
             except ProtocolViolation as violation:

@@ -19,6 +19,7 @@ P13  status accounts for every row: trades, corrections, cancels, excluded, dupl
 P14  no secret in what a provider shows of itself, nor in its errors
 P15  the blocking twin gives the same trades
 P16  a subscription made before connect gets every trade
+P17 and on: bars, history, quotes, summaries, in tests/checks/provider_data.py
 """
 
 from __future__ import annotations

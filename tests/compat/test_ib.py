@@ -319,7 +319,7 @@ async def test_bars_kept_up_to_date_grow_by_hand_of_the_prints_and_say_when_one_
         assert rows(done) == sums([event for event in PRINTS if event.time_ns < end_ns], 5)
         assert told == own
         assert [n for n, has_new in told if has_new] == list(range(began + 1, len(bars) + 1))
-        assert sum(not has_new for _, has_new in told) > len(bars) - began  # the last one changes more than once
+        assert any(not has_new for _, has_new in told)  # the last one changes, too
         ib.cancelHistoricalData(bars)
         n = len(told)
         assert ib.realtimeBars() == []

@@ -95,7 +95,7 @@ def test_fetched_trades_come_before_those_that_waited_and_the_gap_is_filled() ->
     line.broke()
     line.hold()
     assert line.take(trades(9, 10)) == []
-    fetched, gap, waited = line.refill(trades(2, 4, 6, 9), None, T + 11 * S)  # the feed answers from the last known trade on
+    fetched, gap, waited = line.refill(trades(2, 4, 6, 9), None)  # the feed answers from the last known trade on
     assert isinstance(fetched, TradeBatch)
     assert isinstance(waited, TradeBatch)
     assert fetched.index.tolist() + waited.index.tolist() == [40, 60, 90, 100]
@@ -108,7 +108,7 @@ def test_where_the_feed_does_not_go_back_far_enough_the_rest_of_the_gap_stays() 
     line.take(trades(1))
     line.broke()
     line.hold()
-    gap, fetched, filled = line.refill(trades(5, 6), T + 5 * S, T + 7 * S)
+    gap, fetched, filled = line.refill(trades(5, 6), T + 5 * S)
     assert gap == Gap(ES, T + 1 * S, T + 5 * S + 1, "connection lost")
     assert isinstance(fetched, TradeBatch)
     assert filled == Gap(ES, T + 5 * S, T + 6 * S + 1, "connection lost", filled=True)
@@ -131,3 +131,53 @@ def test_an_outage_before_the_first_trade_has_nothing_to_be_fetched_from() -> No
     line.broke()
     line.hold()
     assert not line.is_held
+
+
+def test_an_outage_while_trades_wait_for_a_refill_in_vain_is_a_gap_of_its_own() -> None:
+    line = a_line()
+    line.take(trades(1))
+    line.broke()
+    line.hold()
+    line.take(trades(5, 6))
+    line.broke()  # again, before the answer
+    line.take(trades(9))
+    items = line.release()
+    assert [item for item in items if isinstance(item, Gap)] == [
+        Gap(ES, T + 1 * S, T + 5 * S + 1, "connection lost"),
+        Gap(ES, T + 6 * S, T + 9 * S + 1, "connection lost"),
+    ]
+    assert [len(item) for item in items if isinstance(item, TradeBatch)] == [2, 1]
+
+
+def test_a_correction_of_an_earlier_trade_says_nothing_about_the_exchanges_clock() -> None:
+    line = a_line()
+    line.take(trades(5))  # received at 5.1 s of our clock
+    correction = trades(5, action=Action.CORRECTION)
+    line.take(correction.replace(received_ns=correction.received_ns + 30 * S))
+    line.broke()
+    assert line.silent(T + 50 * S + S // 10) == Gap(ES, T + 5 * S, T + 50 * S, "connection lost")
+
+
+def test_trades_that_were_fetched_say_nothing_about_the_exchanges_clock() -> None:
+    line = a_line()
+    line.take(trades(5))
+    line.broke()
+    line.hold()
+    line.refill(trades(5, 7), None)  # the answer comes much later than the trade at 7 s was made
+    line.broke()
+    assert line.silent(T + 50 * S + S // 10) == Gap(ES, T + 7 * S, T + 50 * S, "connection lost")
+
+
+def test_what_waits_for_a_refill_is_not_for_those_who_come_after_all_have_left() -> None:
+    line = a_line(listeners=0)
+    first: TradeSubscription = Subscription(ES)
+    line.join(first, T)
+    line.take(trades(1))
+    line.broke()
+    line.hold()
+    line.take(trades(5))
+    line.leave(first)
+    line.join(Subscription(ES), T + 6 * S)
+    assert not line.is_held
+    assert line.refill(trades(1, 3, 5), None) == []  # the answer to what was asked for the first
+    assert [len(item) for item in line.take(trades(7)) if isinstance(item, TradeBatch)] == [1]
