@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,6 +15,8 @@ from tastytrade_provider.model import Bar
 
 from .columns import Bars, Columns, Floats
 from .params import Param, settle
+
+_BLOCK = 16_384  # bars of a frame that go through the kernel at once: their columns stay in the processor's cache
 
 
 class Indicator(ABC):
@@ -85,26 +88,43 @@ class Indicator(ABC):
 
     @abstractmethod
     def _kernel(self, state: Any, bars: Columns, out: Floats) -> None:
-        """Fill out[bar, output], which comes full of NaN, and carry `state` on."""
+        """Fill out[bar, output], which comes full of NaN, and carry `state` on. A long frame comes in several calls; out.T lies row by row."""
 
     def _through(self, state: Any, data: Bars) -> Floats:
+        """The values: a row for each output."""
         bars = Columns(data)
         bars.require(self.name, self.inputs)
-        out = np.full((len(bars), len(self.outputs)), np.nan)
-        if len(bars):
-            self._kernel(state, bars, out)
+        n = len(bars)
+        if n == 1:
+            one = _blank(len(self.outputs)).copy()
+            self._kernel(state, bars, one.T)
+            return one
+        out = np.empty((len(self.outputs), n))
+        for at in range(0, n, _BLOCK):
+            part = bars.part(at, min(at + _BLOCK, n))
+            block = np.full((len(self.outputs), len(part)), np.nan)
+            self._kernel(state, part, block.T)
+            out[:, at : at + _BLOCK] = block
         return out
 
     def _frame(self, data: pd.DataFrame, out: Floats) -> pd.DataFrame:
-        columns = {name: out[:, i] != 0 if name in self.flags else out[:, i] for i, name in enumerate(self.outputs)}
-        return pd.DataFrame(columns, index=data.index)
+        columns = {name: row != 0 if name in self.flags else row for name, row in zip(self.outputs, out, strict=True)}
+        return pd.DataFrame(columns, index=data.index, copy=False)
 
     def _values(self, out: Floats) -> dict[str, float]:
-        row = dict(zip(self.outputs, out[0].tolist(), strict=True))
-        return {name: value != 0 if name in self.flags else value for name, value in row.items()}
+        row = dict(zip(self.outputs, out[:, 0].tolist(), strict=True))
+        for name in self.flags:
+            row[name] = row[name] != 0
+        return row
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.params.items())})"
+
+
+@cache
+def _blank(outputs: int) -> Floats:
+    """Room for one bar. To copy it is the quickest way to NaNs."""
+    return np.full((outputs, 1), np.nan)
 
 
 def column_names(label: str, indicator: Indicator) -> list[str]:

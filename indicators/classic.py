@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -13,6 +12,7 @@ import pandas as pd
 
 from tastytrade_provider.errors import MissingExtra, NotSupported, UsageError
 
+from . import kernels as k
 from .base import Indicator
 from .columns import Columns, Floats
 from .params import Param, checked, whole
@@ -65,7 +65,7 @@ class Classic(Indicator):
         super().__init__(**params)
         self.inputs = tuple(column if name is None else self.params[name] for name, column in self.columns)
         self._options = {name: kind(self.params[name]) for name, kind in self.kinds.items()}
-        self._warmup = _lookback(self.function, self._options)
+        self._warmup = _lookback(self.function, **self._options)
         if self._warmup < 0:
             raise UsageError(f"{self.name}: TA-Lib does not accept {', '.join(f'{name}={value}' for name, value in self._options.items())} together")
 
@@ -79,7 +79,7 @@ class Classic(Indicator):
         bars = Columns(data)
         bars.require(self.name, self.inputs)
         series = [_column(data, name) for name in self.inputs]
-        if not all(math.isfinite(column.sum()) for column in series):
+        if not all(k.all_finite(column) for column in series):
             return super().run(data)
         found = self._outputs(self.batch(*series, **self._options))
         for column in found:
@@ -199,10 +199,11 @@ def _about(function: str) -> Any:
     return _talib().abstract.Function(function)
 
 
-def _lookback(function: str, options: Mapping[str, Any]) -> int:
+@lru_cache(maxsize=1_024)  # 10 us to ask the library
+def _lookback(function: str, **options: Any) -> int:
     """Bars before the first value; -1 for options the function does not take."""
     about = _about(function)
-    about.parameters = dict(options)
+    about.parameters = options
     return int(about.lookback)
 
 
@@ -218,7 +219,7 @@ def _param(function: str, at: int, name: str, defaults: Mapping[str, Any]) -> Pa
     meaning = talib._ta_lib._ta_getOptInputParameterInfo(function.encode(), at)["help"].rstrip(".")
 
     def is_accepted(value: float) -> bool:
-        return _lookback(function, {**defaults, name: value}) >= 0
+        return _lookback(function, **{**defaults, name: value}) >= 0
 
     if name.endswith("matype"):
         words = {number: word for word, number in vars(type(talib.MA_Type)).items() if isinstance(number, int) and is_accepted(number)}

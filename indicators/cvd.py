@@ -6,8 +6,9 @@ import numpy as np
 
 from tastytrade_provider.bars import cumulate
 
+from . import kernels as k
 from .base import Indicator
-from .columns import Columns, Floats
+from .columns import SPLIT, Columns, Floats
 from .segments import PARAMS, Anchor
 
 
@@ -39,7 +40,7 @@ class CVD(Indicator):
 
     def _kernel(self, state: tuple[Floats, Anchor], bars: Columns, out: Floats) -> None:
         total, anchor = state
-        out[:] = cvd_of(total, bars, anchor.keys(bars))[:, [3, 0, 1, 2]]
+        k.close_first(cvd_of(total, bars.table(SPLIT), anchor.keys(bars)), out.T)
 
 
 def empty_sum() -> Floats:
@@ -47,9 +48,11 @@ def empty_sum() -> Floats:
     return np.array([0.0, np.nan])
 
 
-def cvd_of(state: Floats, bars: Columns, keys: Floats) -> Floats:
-    """Open, high, low, close of CVD in each bar (n x 4), in contracts; high and low NaN where the delta's extremes are not known."""
-    delta = bars.floats("buy_volume") - bars.floats("sell_volume")
-    ohlc = np.empty((len(bars), 4))
-    cumulate(state, keys, delta, bars.floats_or("min_delta", np.nan), bars.floats_or("max_delta", np.nan), ohlc)
+def cvd_of(state: Floats, split: Floats, keys: Floats) -> Floats:
+    """Open, high, low, close of CVD in each bar (n x 4), in contracts; high and low NaN where the delta's extremes are not known.
+
+    split  rows of SPLIT
+    """
+    ohlc = np.empty((len(keys), 4))
+    cumulate(state, keys, split[0] - split[1], split[2], split[3], ohlc)
     return ohlc

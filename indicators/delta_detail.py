@@ -15,7 +15,7 @@ from tastytrade_provider.model import Bar, Contract, TradeBatch
 from . import trade_kernels as k
 from .columns import Columns, Floats, Int64
 from .cvd import empty_sum
-from .orders import begins, whole
+from .order_prints import begins, whole
 from .params import checked, choice, number
 from .segments import PARAMS, Anchor
 from .trades import BARS, FromTrades, Kept
@@ -53,7 +53,7 @@ class DeltaDetail(FromTrades):
             delta_per_trade    delta / (buy_trades + sell_trades), NaN where that is 0
             max_trade          size of the largest order (or print)
             quality            share of the volume whose side the exchange told; NaN without volume
-    Sizes of min_size to max_size contracts count, both included. What joins prints to orders is said at `orders.begins`. In volume bars a print may lie
+    Sizes of min_size to max_size contracts count, both included. What joins prints to orders is said at `order_prints.begins`. In volume bars a print may lie
     in two: its volume in each for its part, its count where it began, its whole size for min_size, max_size and max_trade.
     Live: `of_bar(builder, bar)`, of the forming bar as it stands.
 
@@ -126,6 +126,7 @@ class CVDBySize(FromTrades):
     """
 
     name = "cvd_by_size"
+    live = "DeltaDetail(min_size=..., max_size=...).of_bar(live, bar), a bucket each"
     outputs = ("delta", "buy_volume", "sell_volume", "cvd", "cvd_open", "cvd_high", "cvd_low")
     accepts = (
         *BARS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,16 @@ from tastytrade_provider.model import Contract
 
 from . import kernels as k
 from .base import Indicator
-from .columns import Columns, Floats
+from .columns import SPLIT, Columns, Floats
 from .cvd import cvd_of, empty_sum
 from .delta_quality import told_volume
 from .params import choice, number, whole
 from .segments import PARAMS, Anchor
 
 _KINDS = ("regular", "hidden", "absorption")
-_ANY = float(np.nextafter(0.0, 1.0))  # the least difference there is, where prices are not counted in ticks
-
+_RULES = ("left", "right", "min_gap", "max_gap", "min_price_ticks", "min_cvd", "min_strength", "equal_ticks")  # in the kernel's order
+_INPUTS = (*SPLIT, "open", "high", "low", "close", "volume", "complete")  # in the kernel's order
+_NO_EVENTS = np.empty((0, k.EVENT_WIDTH))
 
 _State = tuple[Floats, Floats, Anchor]
 
@@ -84,6 +86,7 @@ class DeltaDivergence(Indicator):
             raise UsageError(f"delta_divergence: max_gap={p['max_gap']} is not accepted; a whole number from min_gap={p['min_gap']} on is")
         extremes = ("min_delta", "max_delta") if p["cvd_value"] == "extreme" else ()
         self.inputs = ("open", "high", "low", "close", "volume", "buy_volume", "sell_volume", *extremes)
+        self._rules = np.array([p[name] for name in _RULES] + ([1, 2] if extremes else [3, 3]), np.float64)
 
     @property
     def warmup(self) -> int:
@@ -97,38 +100,18 @@ class DeltaDivergence(Indicator):
         return empty_sum(), pivots, Anchor(self.params["reset"], self.params["calendar"])
 
     def _kernel(self, state: _State, bars: Columns, out: Floats) -> None:
-        found, _ = self._pivots(state, bars)
-        high, low = found[:, : k.SIDE_WIDTH], found[:, k.SIDE_WIDTH : 2 * k.SIDE_WIDTH]
-        kinds = slice(k.REGULAR, k.ABSORPTION + 1)
-        at_high: NDArray[np.bool_] = (high[:, kinds] != 0).any(axis=1)
-        at_low: NDArray[np.bool_] = (low[:, kinds] != 0).any(axis=1)
-        conflict, one = at_high & at_low, at_high ^ at_low
-        side = np.where(at_high[:, None], high, low)
-        out[:, :3] = np.where(one[:, None], side[:, kinds], 0.0)
-        out[:, 3] = conflict
-        out[:, 4] = _bar_divergence(bars)
-        out[one, 5] = side[one, k.STRENGTH]
-        out[one | conflict, 6] = self.params["right"]
-        out[one, 7] = self.params["right"] + side[one, k.DISTANCE]
+        self._run(state, bars, out, _NO_EVENTS)
 
-    def _pivots(self, state: _State, bars: Columns) -> tuple[Floats, Floats]:
-        """What the kernel says of each bar, see kernels.divergence; and CVD as `cvd_of` gives it."""
-        p, (total, pivots, anchor) = self.params, state
-        keys = anchor.keys(bars)
-        cvd = cvd_of(total, bars, keys)
-        broken = np.isnan(cvd[:, 3]) | (bars.floats_or("complete", 1.0) == 0)
-        of_high, of_low = (cvd[:, 1], cvd[:, 2]) if p["cvd_value"] == "extreme" else (cvd[:, 3], cvd[:, 3])
-        tick_size = p["tick_size"] or bars.context("tick_size")
-        if tick_size is None and (p["min_price_ticks"] > 1 or p["equal_ticks"] > 0):
+    def _run(self, state: _State, bars: Columns, out: Floats, events: Floats) -> tuple[int, Floats]:
+        """Fill `out` and `events`, see kernels.divergence. Returns the count of events, and CVD as `cvd_of` gives it."""
+        total, pivots, anchor = state
+        tick_size = self.params["tick_size"] or bars.context("tick_size")
+        if tick_size is None and (self.params["min_price_ticks"] > 1 or self.params["equal_ticks"] > 0):
             raise UsageError("delta_divergence: min_price_ticks above 1 and equal_ticks above 0 need tick_size, e.g. tick_size=0.25")
-        found = np.full((len(bars), k.OUT_WIDTH), np.nan)
-        k.divergence(
-            pivots, p["left"], p["right"], p["min_gap"], p["max_gap"],
-            _ANY if tick_size is None else float(p["min_price_ticks"]), float(p["min_cvd"]), float(p["min_strength"]), float(p["equal_ticks"]),
-            *_ratio(tick_size), bars.floats("high"), bars.floats("low"), of_high.copy(), of_low.copy(),
-            keys, broken.astype(np.float64), bars.floats("volume"), found,
-        )  # fmt: skip
-        return found, cvd
+        keys, x = anchor.keys(bars), bars.table(_INPUTS)
+        cvd = cvd_of(total, x[:4], keys)
+        count = k.divergence(pivots, self._rules, *_ratio(tick_size), keys, cvd, x, out.T, events)
+        return count, cvd
 
 
 def divergences(bars: pd.DataFrame, **params: Any) -> pd.DataFrame:
@@ -147,13 +130,15 @@ def divergences(bars: pd.DataFrame, **params: Any) -> pd.DataFrame:
     columns = Columns(bars)
     columns.require(indicator.name, indicator.inputs)
     p = indicator.params
-    found, cvd = np.empty((0, k.OUT_WIDTH)), np.empty((0, 4))
+    found, cvd = _NO_EVENTS, np.empty((0, 4))
     if len(columns):
-        found, cvd = indicator._pivots(indicator._state(), columns)
-    sides = found[:, : 2 * k.SIDE_WIDTH].reshape(-1, 2, k.SIDE_WIDTH)
-    row, side, kind = np.argwhere(sides[:, :, : k.ABSORPTION + 1] != 0).T
+        # pivots of a kind are further apart than the lesser of left and right; of each two kinds at most can be true at once
+        room = np.empty((4 * (len(columns) // (min(p["left"], p["right"]) + 1) + 1), k.EVENT_WIDTH))
+        count, cvd = indicator._run(indicator._state(), columns, np.full((len(columns), len(indicator.outputs)), np.nan, order="F"), room)
+        found = room[:count]
+    row, side, kind, distance = found[:, [k.EVENT_BAR, k.EVENT_SIDE, k.EVENT_KIND, k.EVENT_DISTANCE]].astype(np.int64).T
     at = row - p["right"]
-    before = at - sides[row, side, k.DISTANCE].astype(np.int64)
+    before = at - distance
     time = pd.DatetimeIndex(bars["time"]) if "time" in bars.columns else bars.index
     price = np.column_stack([columns.floats("high"), columns.floats("low")])
     total = cvd[:, [1, 2]] if p["cvd_value"] == "extreme" else cvd[:, [3, 3]]
@@ -176,8 +161,8 @@ def divergences(bars: pd.DataFrame, **params: Any) -> pd.DataFrame:
             "price_change_ticks": step,
             "cvd_change": total[at, side] - total[before, side],
             "bars_between": at - before,
-            "strength": sides[row, side, k.STRENGTH],
-            "segment_id": found[row, k.OUT_SEGMENT].astype(np.int64),
+            "strength": found[:, k.EVENT_STRENGTH],
+            "segment_id": found[:, k.EVENT_SEGMENT].astype(np.int64),
             "confirmed_bars": np.full(len(row), p["right"]),
             "quality": _quality(columns, before, at),
             "revision": np.array([revised[max(a - p["left"], 0) : b + 1].max() for a, b in zip(before, row, strict=True)], np.int64),
@@ -185,16 +170,10 @@ def divergences(bars: pd.DataFrame, **params: Any) -> pd.DataFrame:
     )
 
 
+@lru_cache(maxsize=256)
 def _ratio(tick_size: float | None) -> tuple[int, int]:
     """The tick size as a fraction of whole numbers; (0, 1) where it is not known."""
     return (0, 1) if tick_size is None else Contract("", "", tick_size=tick_size).tick_ratio
-
-
-def _bar_divergence(bars: Columns) -> Floats:
-    body = bars.floats("close") - bars.floats("open")
-    delta = bars.floats("buy_volume") - bars.floats("sell_volume")
-    against: Floats = np.where(np.sign(body) == -np.sign(delta), np.sign(delta), 0.0)
-    return np.where(np.isnan(body) | np.isnan(delta), np.nan, against)
 
 
 def _quality(bars: Columns, before: NDArray[np.int64], at: NDArray[np.int64]) -> Floats:

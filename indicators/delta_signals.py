@@ -37,5 +37,4 @@ class DeltaSignals(Indicator):
 
     def _kernel(self, state: tuple[Floats, Anchor], bars: Columns, out: Floats) -> None:
         held, anchor = state
-        first, high, low, last = (bars.floats(name) for name in ("open", "high", "low", "close"))
-        k.signals(held, anchor.keys(bars), first, high, low, last, bars.floats("buy_volume") - bars.floats("sell_volume"), out)
+        k.signals(held, anchor.keys(bars), bars.table(self.inputs), out.T)

@@ -14,7 +14,7 @@ from .columns import Int64
 from .footprint import ROWS
 from .footprint_levels import RULES, Reading
 from .params import settle
-from .trade_kernels import first_touch
+from .trade_kernels import EXHAUSTED, UNFINISHED, first_touch
 from .trades import BARS, FromTrades, Kept
 
 _SUMMARY = (
@@ -49,7 +49,7 @@ class _Read(FromTrades):
         history = build_history(trades, self.params["timeframe"], contract)
         rules = {param.name: self.params[param.name] for param in RULES}
         cells = grouped(history.cells, self.params["ticks_per_row"])
-        bounds = np.searchsorted(cells[:, 0], np.arange(len(history.rows) + 1))
+        bounds = np.append(0, np.cumsum(np.bincount(cells[:, 0], minlength=len(history.rows))))
         ticks, sell, unknown, buy = (np.ascontiguousarray(cells[:, i]) for i in range(1, 5))
         return Reading(contract, rules, self.params["ticks_per_row"], bounds, ticks, sell, unknown, buy, history.ticks("close")), history
 
@@ -122,13 +122,9 @@ class FootprintLevels(_Read):
         found: list[_Found] = [("poc", 0, np.arange(len(history.rows)), reading.profile[:, 0], reading.profile[:, 0])]
         for side in (1, -1):
             low, high = reading.stacks(side).T
-            found.append(("stacked", side, reading.bar[low], reading.ticks[low], reading.ticks[high]))
-            extreme = reading.last if side > 0 else reading.first
-            for kind, is_so in (("unfinished", reading.unfinished(side)), ("exhaustion", reading.exhausted(side))):
-                at = np.flatnonzero(is_so)
-                found.append((kind, side, at, reading.ticks[extreme[at]], reading.ticks[extreme[at]]))
-            cells = np.flatnonzero(reading.absorbed(side))
-            found.append(("absorption", side, reading.bar[cells], reading.ticks[cells], reading.ticks[cells]))
+            found.append(("stacked", side, reading.bar_of(low), reading.ticks[low], reading.ticks[high]))
+            single = {"unfinished": reading.extremes(side, UNFINISHED), "exhaustion": reading.extremes(side, EXHAUSTED), "absorption": reading.absorbed(side)}
+            found += [(kind, side, reading.bar_of(cells), reading.ticks[cells], reading.ticks[cells]) for kind, cells in single.items()]
         bar, start, end = (np.concatenate(columns) for columns in list(zip(*found, strict=True))[2:])
         which = np.repeat(np.arange(len(found)), [len(bars) for _, _, bars, _, _ in found])
         order = np.lexsort((start, which, bar))

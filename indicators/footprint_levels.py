@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tastytrade_provider.bars import MILLION, millionths, profile
+from tastytrade_provider.bars import millionths, profile
 from tastytrade_provider.model import Contract
 
+from . import trade_kernels as k
 from .columns import Floats, Int64
 from .params import Param, choice, number, whole
 
@@ -55,124 +56,80 @@ class Reading:
     close: Int64
 
     @cached_property
-    def bar(self) -> Int64:
-        """Per cell: its bar."""
-        return np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
-
-    @property
-    def first(self) -> Int64:
-        """Per bar: its lowest cell."""
-        return self.bounds[:-1]
-
-    @property
-    def last(self) -> Int64:
-        """Per bar: its highest cell."""
-        return self.bounds[1:] - 1
-
-    @cached_property
     def profile(self) -> Int64:
         """Per bar: point of control, low and high of the value area."""
-        out = np.empty((len(self.first), 3), np.int64)
+        out = np.empty((len(self.close), 3), np.int64)
         profile(self.bounds, self.ticks, self.sell + self.unknown + self.buy, self.row, millionths(self.rules["value_area"]), out)
         return out
 
-    @cached_property
+    @property
     def buy_imbalance(self) -> Flags:
         """Per cell: whether buying outweighs the selling one row below."""
-        sold_below = self._beside(self.sell, -1)
-        found = self._outweighs(self.buy, sold_below)
-        found[self.first] = False
+        found: Flags = self._read[0][k.IMBALANCE] != 0
         return found
 
-    @cached_property
+    @property
     def sell_imbalance(self) -> Flags:
         """Per cell: whether selling outweighs the buying one row above."""
-        bought_above = self._beside(self.buy, 1)
-        found = self._outweighs(self.sell, bought_above)
-        found[self.last] = False
+        found: Flags = self._read[0][k.CELL_WIDTH + k.IMBALANCE] != 0
         return found
 
     def stacks(self, side: int) -> Int64:
         """A row (lowest cell, highest cell) for each stack of imbalances of buying (+1) or selling (-1) at consecutive prices."""
-        is_so = self._imbalance(side)
-        starts, ends = is_so.copy(), is_so.copy()
-        joined = self._follows() & is_so[1:] & is_so[:-1]
-        starts[1:] &= ~joined
-        ends[:-1] &= ~joined
-        runs: Int64 = np.column_stack([np.flatnonzero(starts), np.flatnonzero(ends)])
-        tall: Int64 = runs[runs[:, 1] - runs[:, 0] + 1 >= self.rules["stack"]]
-        return tall
-
-    def unfinished(self, side: int) -> Flags:
-        """Per bar: whether its high (+1) or low (-1) traded on both sides, on the one that drove there with more than unfinished_volume."""
-        at, drove, other = (self.last, self.buy, self.sell) if side > 0 else (self.first, self.sell, self.buy)
-        found: Flags = (self.contract.size(drove[at]) > self.rules["unfinished_volume"]) & (other[at] > 0)
+        height = self._read[0][_CELL_OF[side] + k.STACK]
+        high = np.flatnonzero(height)
+        found: Int64 = np.column_stack([high - height[high] + 1, high])
         return found
 
-    def exhausted(self, side: int) -> Flags:
-        """Per bar: whether the volume of the side that drove to its high (+1) or low (-1) dries up there, strictly, over exhaustion_levels prices."""
-        at, drove = (self.last, self.buy) if side > 0 else (self.first, self.sell)
-        found = np.ones(len(at), bool)
-        for k in range(1, self.rules["exhaustion_levels"]):
-            inner = np.clip(at - side * k, self.first, self.last)
-            outer = np.clip(inner + side, self.first, self.last)
-            found &= (self.ticks[at] - self.ticks[inner] == side * k * self.row) & (drove[inner] > drove[outer])
-        return found
+    def absorbed(self, side: int) -> Int64:
+        """Cells with an imbalance near the high of buying (+1), near the low of selling (-1), that the close has left behind by reversal_ticks."""
+        return np.flatnonzero(self._read[0][_CELL_OF[side] + k.ABSORBED])
 
-    def absorbed(self, side: int) -> Flags:
-        """Per cell: an imbalance near the high of buying (+1), near the low of selling (-1), that the close has left behind by reversal_ticks."""
-        extreme = self.ticks[self.last if side > 0 else self.first][self.bar]
-        near = np.abs(self.ticks - extreme) < self.rules["absorption_levels"] * self.row
-        found: Flags = self._imbalance(side) & near & (side * (self.ticks - self.close[self.bar]) >= self.rules["reversal_ticks"])
-        return found
+    def extremes(self, side: int, what: int) -> Int64:
+        """The highest (+1) or lowest (-1) cells of the bars for which `what` holds there: trade_kernels.UNFINISHED or EXHAUSTED."""
+        bars = np.flatnonzero(self._read[1][_BAR_OF[side] + what])
+        return self.bounds[bars + 1] - 1 if side > 0 else self.bounds[bars]
 
-    def ratio(self, side: int) -> Floats:
-        """Per bar: volume of the side that drove to the high (+1) or low (-1), next to the extreme and at it, divided; NaN where nothing is to divide by."""
-        at, drove = (self.last, self.buy) if side > 0 else (self.first, self.sell)
-        inner = self._beside(drove, -side)
-        out = np.full(len(at), np.nan)
-        np.divide(inner[at], drove[at], out=out, where=(drove[at] > 0) & (self.first < self.last))
-        return out
+    def bar_of(self, cells: Int64) -> Int64:
+        """The bars that cells belong to."""
+        return np.searchsorted(self.bounds, cells, side="right") - 1
 
     def columns(self) -> dict[str, Any]:
         """Per bar, in price units and contracts: the outputs of `footprint_bars`."""
-        price, bars = self.contract.price, len(self.first)
-
-        def count(cells: Any) -> Floats:
-            return np.bincount(self.bar[cells], minlength=bars).astype(np.float64)
-
-        volume = np.add.reduceat(np.column_stack([self.sell, self.unknown, self.buy]), self.first) if bars else np.empty((0, 3), np.int64)
+        price, found = self.contract.price, self._read[1]
+        high, low = found[: k.BAR_WIDTH], found[k.BAR_WIDTH : 2 * k.BAR_WIDTH]
         return {
             "poc": price(self.profile[:, 0]), "val": price(self.profile[:, 1]), "vah": price(self.profile[:, 2]),
-            "buy_imbalances": count(self.buy_imbalance), "sell_imbalances": count(self.sell_imbalance),
-            "stacked_buy": count(self.stacks(1)[:, 0]), "stacked_sell": count(self.stacks(-1)[:, 0]),
-            "unfinished_high": self.unfinished(1), "unfinished_low": self.unfinished(-1),
-            "exhaustion_high": self.exhausted(1), "exhaustion_low": self.exhausted(-1),
-            "absorption_high": count(self.absorbed(1)) > 0, "absorption_low": count(self.absorbed(-1)) > 0,
-            "ratio_high": self.ratio(1), "ratio_low": self.ratio(-1),
-            "unknown_volume": self.contract.size(volume[:, 1]),
+            "buy_imbalances": high[k.IMBALANCES], "sell_imbalances": low[k.IMBALANCES],
+            "stacked_buy": high[k.STACKS], "stacked_sell": low[k.STACKS],
+            "unfinished_high": high[k.UNFINISHED] != 0, "unfinished_low": low[k.UNFINISHED] != 0,
+            "exhaustion_high": high[k.EXHAUSTED] != 0, "exhaustion_low": low[k.EXHAUSTED] != 0,
+            "absorption_high": high[k.ABSORPTIONS] > 0, "absorption_low": low[k.ABSORPTIONS] > 0,
+            "ratio_high": high[k.RATIO], "ratio_low": low[k.RATIO],
+            "unknown_volume": self.contract.size(found[-1].astype(np.int64)),
         }  # fmt: skip
 
-    def _imbalance(self, side: int) -> Flags:
-        return self.buy_imbalance if side > 0 else self.sell_imbalance
+    @cached_property
+    def _read(self) -> tuple[NDArray[np.int32], Floats]:
+        """What `trade_kernels.read` says of the cells, and of the bars."""
+        rules, cells, bars = self.rules, np.zeros((2 * k.CELL_WIDTH, len(self.ticks)), np.int32), np.zeros((2 * k.BAR_WIDTH + 1, len(self.close)))
+        k.read(
+            self.bounds, self.ticks, self.sell, self.unknown, self.buy, self.close, self.row,
+            self._lots(rules["min_volume"], above=False), millionths(rules["ratio"]), rules["ignore_zero"], rules["stack"],
+            self._lots(rules["unfinished_volume"], above=True), rules["exhaustion_levels"], rules["absorption_levels"], rules["reversal_ticks"],
+            cells, bars,
+        )  # fmt: skip
+        return cells, bars
 
-    def _follows(self) -> Flags:
-        """Per cell but the first: whether it is one row above the cell before, in the same bar."""
-        found: Flags = (np.diff(self.ticks) == self.row) & (self.bar[1:] == self.bar[:-1])
-        return found
+    def _lots(self, size: float, *, above: bool) -> int:
+        """The fewest lots that are at least a size, or above it."""
+        if size > _MANY:
+            return _MANY
+        lots = max(self.contract.lots(size) - 1, 0)
+        while self.contract.size(lots) < size or (above and self.contract.size(lots) == size):
+            lots += 1
+        return lots
 
-    def _beside(self, values: Int64, side: int) -> Int64:
-        """Per cell: the value one row above (+1) or below (-1), 0 where nothing traded."""
-        out, follows = np.zeros(len(values), np.int64), self._follows()
-        if side > 0:
-            out[:-1] = np.where(follows, values[1:], 0)
-        else:
-            out[1:] = np.where(follows, values[:-1], 0)
-        return out
 
-    def _outweighs(self, one: Int64, other: Int64) -> Flags:
-        enough = (one > 0) & (self.contract.size(one) >= self.rules["min_volume"])
-        if self.rules["ignore_zero"]:
-            enough &= other > 0
-        found: Flags = enough & (one * MILLION >= millionths(self.rules["ratio"]) * other)
-        return found
+_CELL_OF, _BAR_OF = {1: 0, -1: k.CELL_WIDTH}, {1: 0, -1: k.BAR_WIDTH}
+_MANY = 1 << 40  # lots that never trade

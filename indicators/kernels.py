@@ -12,91 +12,152 @@ from tastytrade_provider.jit import inlined, kernel
 # two names, of which a user's own `indicators` may take one. So the kernels answer to the name that is ours alone.
 __name__ = "tastytrade_provider.indicators.kernels"
 
-# The state of `divergence`: a head, the last pivot high, the last pivot low, and a ring of the last left + right + 1 bars.
-BARS, SEGMENT, KEY, BROKE, VOLUME, HEAD = range(6)
-AT, PRICE, CVD, PIVOT_SEGMENT, PIVOT_VOLUME, PIVOT_WIDTH = range(6)
-RING_PRICE, RING_CVD, RING_SEGMENT, RING_VOLUME, RING_WIDTH = 0, 2, 4, 5, 6  # price and CVD: of the high, then of the low
 
-# What `divergence` says of a bar: for the pivot high and the pivot low it confirms, SIDE_WIDTH values each; then the bar's segment.
-REGULAR, HIDDEN, ABSORPTION, DISTANCE, STRENGTH, SIDE_WIDTH = range(6)
-OUT_SEGMENT, OUT_WIDTH = 2 * SIDE_WIDTH, 2 * SIDE_WIDTH + 1
-
-
-def state_size(left: int, right: int) -> int:
-    """Length of the state of `divergence`; before any bar it is full of NaN but for zeros in BARS and BROKE and -1 in SEGMENT."""
-    return HEAD + 2 * PIVOT_WIDTH + (left + right + 1) * RING_WIDTH
-
-
-@inlined
-def _steps(price: float, numerator: int, denominator: int) -> float:
-    """A price in whole ticks, or as it stands where the tick size is not known (a numerator of 0)."""
-    return price if numerator == 0 else np.rint(price * denominator / numerator)
+@kernel
+def all_finite(x: Any) -> bool:
+    """Whether a column holds neither NaN nor infinity. In half the time of a sum, which is a tenth of a moving average's."""
+    bad = 0
+    for i in range(len(x)):
+        bad |= not (abs(x[i]) < np.inf)
+    return bad == 0
 
 
 @kernel
-def divergence(
-    s: Any, left: int, right: int, min_gap: int, max_gap: int, min_price: float, min_cvd: float, min_strength: float, equal: float,
-    tick_numerator: int, tick_denominator: int, high: Any, low: Any, cvd_high: Any, cvd_low: Any, key: Any, broken: Any, volume: Any, out: Any,
-) -> None:  # fmt: skip
-    """Compare each confirmed pivot of price with the one before it of the same kind.
+def volume_delta(x: Any, out: Any) -> None:
+    """x: bought, sold and the delta's extremes, a row each. out: delta, share, extremes; full of NaN."""
+    for i in range(x.shape[1]):
+        buy, sell = x[0, i], x[1, i]
+        out[0, i], out[2, i], out[3, i] = buy - sell, x[2, i], x[3, i]
+        if buy + sell > 0:
+            out[1, i] = (buy - sell) / (buy + sell)
 
-    min_price, equal  in ticks, or in price units where the tick size is not known; prices in the state are as they came, whichever it is
-    min_cvd           in the unit of cvd_high and cvd_low, the CVD that belongs to each
-    min_strength      least |change of CVD| / volume between the pivots
-    key               of the CVD segment                broken   1 for a bar whose delta is not all known: it is a segment of its own
-    out               OUT_WIDTH values a bar, full of NaN; kinds are -1 at highs, +1 at lows, 0 without a divergence
+
+@kernel
+def close_first(ohlc: Any, out: Any) -> None:
+    """Open, high, low, close of each bar to a row for each of close, open, high, low."""
+    for i in range(len(ohlc)):
+        out[0, i], out[1, i], out[2, i], out[3, i] = ohlc[i, 3], ohlc[i, 0], ohlc[i, 1], ohlc[i, 2]
+
+
+# What `divergence` reads of a bar, a row each.
+_BUY, _SELL, _MIN_DELTA, _MAX_DELTA, _OPEN, _HIGH, _LOW, _CLOSE, _VOLUME, _COMPLETE = range(10)
+
+# The rules of `divergence`: OF_HIGH, OF_LOW are the columns of cvd (open, high, low, close) that belong to a pivot high, a pivot low.
+LEFT, RIGHT, MIN_GAP, MAX_GAP, MIN_PRICE, MIN_CVD, MIN_STRENGTH, EQUAL, OF_HIGH, OF_LOW, RULES_WIDTH = range(11)
+
+# The state of `divergence`: a head, the last pivot high, the last pivot low, and the last left + right bars, oldest first, a row for each of
+# price at the high, at the low, CVD at the high, at the low, segment, volume of the segment so far.
+BARS, SEGMENT, KEY, BROKE, VOLUME, HEAD = range(6)
+AT, PRICE, CVD, PIVOT_SEGMENT, PIVOT_VOLUME, PIVOT_WIDTH = range(6)
+_PRICES, _CVDS, _SEGMENTS, _VOLUMES, _WIDTH = 0, 2, 4, 5, 6
+
+# What `divergence` says of a bar, and of an event.
+REGULAR, HIDDEN, ABSORPTION, CONFLICT, BAR_DIVERGENCE, STRENGTH, PIVOT_OFFSET, PREV_PIVOT_OFFSET = range(8)
+EVENT_BAR, EVENT_SIDE, EVENT_KIND, EVENT_DISTANCE, EVENT_STRENGTH, EVENT_SEGMENT, EVENT_WIDTH = range(7)
+
+_ANY = float(np.nextafter(0.0, 1.0))  # the least difference there is, where prices are not counted in ticks
+
+
+def state_size(left: int, right: int) -> int:
+    """Length of the state of `divergence`; before any bar it is full of NaN but for zeros in BARS, BROKE and VOLUME and -1 in SEGMENT."""
+    return HEAD + 2 * PIVOT_WIDTH + (left + right) * _WIDTH
+
+
+@inlined
+def _pivots(price: Any, sign: float, numerator: int, denominator: int, left: int, right: int, steps: Any, is_pivot: Any) -> None:
+    """steps: sign * price in whole ticks, or as it stands where the tick size is not known (a numerator of 0). is_pivot: per bar after the first
+    left + right, whether the one `right` before it is higher than the `left` before that, and not lower than those after it.
+
+    Neighbour by neighbour over all bars, not bar by bar over its neighbours: that takes eight bars at a time. A NaN is no pivot, nor beside one.
     """
-    size = left + right + 1
-    first = HEAD + 2 * PIVOT_WIDTH
-    for i in range(len(high)):
-        n = int(s[BARS])
-        if key[i] != s[KEY] or broken[i] != 0 or s[BROKE] != 0:
+    n = len(is_pivot)
+    for i in range(len(price)):
+        steps[i] = sign * price[i] if numerator == 0 else sign * np.rint(price[i] * denominator / numerator)
+    is_pivot[:] = 1
+    at = steps[left : left + n]
+    for j in range(left):
+        before = steps[j : j + n]
+        for i in range(n):
+            is_pivot[i] &= at[i] > before[i]
+    for j in range(left + 1, left + right + 1):
+        after = steps[j : j + n]
+        for i in range(n):
+            is_pivot[i] &= at[i] >= after[i]
+
+
+@kernel
+def divergence(s: Any, rules: Any, tick_numerator: int, tick_denominator: int, key: Any, cvd: Any, x: Any, out: Any, events: Any) -> int:
+    """Compare each confirmed pivot of price with the one before it of the same kind. Returns the count of events found.
+
+    rules   min_price and equal in ticks, or where the tick size is not known (a numerator of 0) in price units and any rise enough;
+            prices in the state are as they came, whichever it is
+    key     of the CVD segment; a bar that is incomplete, or without CVD, is a segment of its own
+    cvd     open, high, low, close of each bar          x       its columns, a row each
+    out     a row for each output, full of NaN          events  one row each, as many as there is room for
+    """
+    n, back = len(key), int(rules[LEFT]) + int(rules[RIGHT])
+    left, right, of_high, of_low = int(rules[LEFT]), int(rules[RIGHT]), int(rules[OF_HIGH]), int(rules[OF_LOW])
+    min_price = rules[MIN_PRICE] if tick_numerator != 0 else _ANY
+    held = s[HEAD + 2 * PIVOT_WIDTH :].reshape((_WIDTH, back))
+    w = np.empty((_WIDTH, back + n))
+    w[:, :back] = held
+    w[_PRICES, back:], w[_PRICES + 1, back:] = x[_HIGH], x[_LOW]
+    steps, is_pivot = np.empty((2, back + n)), np.empty((2, n), np.uint8)
+    _pivots(w[_PRICES], 1.0, tick_numerator, tick_denominator, left, right, steps[0], is_pivot[0])
+    # a low is a high of prices and CVD with their signs changed, and its +1 is a high's -1
+    _pivots(w[_PRICES + 1], -1.0, tick_numerator, tick_denominator, left, right, steps[1], is_pivot[1])
+    bars, n_events = s[BARS], 0
+    for i in range(n):
+        is_broken = cvd[i, 3] != cvd[i, 3] or x[_COMPLETE, i] == 0
+        if key[i] != s[KEY] or is_broken or s[BROKE] != 0:
             s[SEGMENT] += 1
             s[VOLUME] = 0
-        s[KEY], s[BROKE] = key[i], broken[i]
-        s[VOLUME] += volume[i]
-        s[BARS] = n + 1
-        new = first + n % size * RING_WIDTH
-        s[new + RING_PRICE], s[new + RING_PRICE + 1] = high[i], low[i]
-        s[new + RING_CVD], s[new + RING_CVD + 1] = cvd_high[i], cvd_low[i]
-        s[new + RING_SEGMENT], s[new + RING_VOLUME] = s[SEGMENT], s[VOLUME]
-        out[i, OUT_SEGMENT] = s[SEGMENT]
-        at = n - right
-        bar = first + at % size * RING_WIDTH
+        s[KEY], s[BROKE] = key[i], is_broken
+        s[VOLUME] += x[_VOLUME, i]
+        w[_CVDS, back + i], w[_CVDS + 1, back + i] = cvd[i, of_high], cvd[i, of_low]
+        w[_SEGMENTS, back + i], w[_VOLUMES, back + i] = s[SEGMENT], s[VOLUME]
+
+        body, delta = x[_CLOSE, i] - x[_OPEN, i], x[_BUY, i] - x[_SELL, i]
+        if body == body and delta == delta:
+            out[BAR_DIVERGENCE, i] = np.sign(delta) if np.sign(body) == -np.sign(delta) else 0.0
+        out[REGULAR, i] = out[HIDDEN, i] = out[ABSORPTION, i] = out[CONFLICT, i] = 0
+        found = 0
         for side in range(2):
-            o = side * SIDE_WIDTH
-            out[i, o + REGULAR] = out[i, o + HIDDEN] = out[i, o + ABSORPTION] = 0
-            if n + 1 < size:
+            if is_pivot[side, i] == 0:
                 continue
-            # seen from a high: at lows price and CVD change sign, and +1 becomes -1
             sign = 1.0 if side == 0 else -1.0
-            price = sign * _steps(s[bar + RING_PRICE + side], tick_numerator, tick_denominator)
-            is_pivot = True
-            for j in range(n - size + 1, at):
-                is_pivot &= price > sign * _steps(s[first + j % size * RING_WIDTH + RING_PRICE + side], tick_numerator, tick_denominator)
-            for j in range(at + 1, n + 1):
-                is_pivot &= price >= sign * _steps(s[first + j % size * RING_WIDTH + RING_PRICE + side], tick_numerator, tick_denominator)
-            if not is_pivot:
-                continue
-            p = HEAD + side * PIVOT_WIDTH
-            distance = at - s[p + AT]
-            if s[p + PIVOT_SEGMENT] == s[bar + RING_SEGMENT] and min_gap <= distance <= max_gap:
-                rise = price - sign * _steps(s[p + PRICE], tick_numerator, tick_denominator)
-                change = s[bar + RING_CVD + side] - s[p + CVD]
+            at, p = left + i, HEAD + side * PIVOT_WIDTH
+            distance = bars + i - right - s[p + AT]
+            if s[p + PIVOT_SEGMENT] == w[_SEGMENTS, at] and rules[MIN_GAP] <= distance <= rules[MAX_GAP]:
+                before = s[p + PRICE] if tick_numerator == 0 else np.rint(s[p + PRICE] * tick_denominator / tick_numerator)
+                rise = steps[side, at] - sign * before
+                change = w[_CVDS + side, at] - s[p + CVD]
                 gain = sign * change
-                regular = rise >= min_price and gain <= -min_cvd
+                regular = rise >= min_price and gain <= -rules[MIN_CVD]
                 hidden = rise < 0 and gain > 0
-                absorption = abs(rise) <= equal and gain > 0
-                between = s[bar + RING_VOLUME] - s[p + PIVOT_VOLUME]
-                if (regular or hidden or absorption) and (min_strength == 0 or abs(change) >= min_strength * between):
-                    out[i, o + REGULAR] = -sign if regular else 0.0
-                    out[i, o + HIDDEN] = -sign if hidden else 0.0
-                    out[i, o + ABSORPTION] = -sign if absorption else 0.0
-                    out[i, o + DISTANCE] = distance
-                    if between > 0:
-                        out[i, o + STRENGTH] = abs(change) / between
-            s[p + AT], s[p + PRICE], s[p + CVD] = at, s[bar + RING_PRICE + side], s[bar + RING_CVD + side]
-            s[p + PIVOT_SEGMENT], s[p + PIVOT_VOLUME] = s[bar + RING_SEGMENT], s[bar + RING_VOLUME]
+                absorption = abs(rise) <= rules[EQUAL] and gain > 0
+                between = w[_VOLUMES, at] - s[p + PIVOT_VOLUME]
+                if (regular or hidden or absorption) and (rules[MIN_STRENGTH] == 0 or abs(change) >= rules[MIN_STRENGTH] * between):
+                    strength = abs(change) / between if between > 0 else np.nan
+                    found += 1
+                    out[REGULAR, i] = -sign if regular else 0.0
+                    out[HIDDEN, i] = -sign if hidden else 0.0
+                    out[ABSORPTION, i] = -sign if absorption else 0.0
+                    out[STRENGTH, i], out[PIVOT_OFFSET, i], out[PREV_PIVOT_OFFSET, i] = strength, right, right + distance
+                    for kind in range(3):
+                        if out[kind, i] != 0 and n_events < len(events):
+                            events[n_events, EVENT_BAR], events[n_events, EVENT_SIDE], events[n_events, EVENT_KIND] = i, side, kind
+                            events[n_events, EVENT_DISTANCE], events[n_events, EVENT_STRENGTH] = distance, strength
+                            events[n_events, EVENT_SEGMENT] = s[SEGMENT]
+                            n_events += 1
+            s[p + AT], s[p + PRICE], s[p + CVD] = bars + i - right, w[_PRICES + side, at], w[_CVDS + side, at]
+            s[p + PIVOT_SEGMENT], s[p + PIVOT_VOLUME] = w[_SEGMENTS, at], w[_VOLUMES, at]
+        if found == 2:
+            out[REGULAR, i] = out[HIDDEN, i] = out[ABSORPTION, i] = 0
+            out[CONFLICT, i], out[STRENGTH, i], out[PREV_PIVOT_OFFSET, i] = 1, np.nan, np.nan
+    s[BARS] = bars + n
+    held[:] = w[:, n:]
+    return n_events
 
 
 # The state of `signals`: key of the segment, its high and low so far, then open, close, high and low of the last two bars, the latest last.
@@ -104,30 +165,31 @@ SIGNALS_STATE = 11
 
 
 @kernel
-def signals(s: Any, key: Any, open_: Any, high: Any, low: Any, close: Any, delta: Any, out: Any) -> None:
+def signals(s: Any, key: Any, x: Any, out: Any) -> None:
     """Per bar: delta turnaround, and new extreme of the segment on an opposite delta. `s` is full of NaN before any bar.
 
-    A NaN compares as false, so bars and segments that have not been make no signal.
+    x: open, high, low, close, bought, sold, a row each. A NaN compares as false, so bars and segments that have not been make no signal.
     """
-    for i in range(len(close)):
+    for i in range(len(key)):
+        open_, high, low, close, delta = x[0, i], x[1, i], x[2, i], x[3, i], x[4, i] - x[5, i]
         if key[i] != s[0]:
             s[:] = np.nan
             s[0] = key[i]
-        if delta[i] == delta[i]:
+        if delta == delta:
             risen = s[4] > s[3] and s[8] > s[7]
             fallen = s[4] < s[3] and s[8] < s[7]
-            out[i, 0] = out[i, 1] = 0
-            if risen and close[i] < open_[i] and high[i] >= s[9] and delta[i] < 0:
-                out[i, 0] = -1
-            if fallen and close[i] > open_[i] and low[i] <= s[10] and delta[i] > 0:
-                out[i, 0] = 1
-            if high[i] > s[1] and delta[i] < 0:
-                out[i, 1] = -1
-            if low[i] < s[2] and delta[i] > 0:
-                out[i, 1] = 1
-        if not s[1] >= high[i]:
-            s[1] = high[i]
-        if not s[2] <= low[i]:
-            s[2] = low[i]
+            out[0, i] = out[1, i] = 0
+            if risen and close < open_ and high >= s[9] and delta < 0:
+                out[0, i] = -1
+            if fallen and close > open_ and low <= s[10] and delta > 0:
+                out[0, i] = 1
+            if high > s[1] and delta < 0:
+                out[1, i] = -1
+            if low < s[2] and delta > 0:
+                out[1, i] = 1
+        if not s[1] >= high:
+            s[1] = high
+        if not s[2] <= low:
+            s[2] = low
         s[3:7] = s[7:11]
-        s[7], s[8], s[9], s[10] = open_[i], close[i], high[i], low[i]
+        s[7], s[8], s[9], s[10] = open_, close, high, low

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from tastytrade_provider.bars import BarBuilder, Cvd, Footprint
+from tastytrade_provider.bars import BarBuilder, BarTrades, Cvd, Footprint
 from tastytrade_provider.errors import UsageError
 from tastytrade_provider.model import Bar, Contract, Gap, Roll, Timeframe, TradeBatch
 
@@ -187,11 +187,18 @@ class LiveSet:
 
     def footprint(self, bar: Bar) -> Footprint:
         """Volume by price in a bar of the current contract, closed or forming. UsageError where it is not kept."""
-        if bar.contract != self.contract:
-            raise UsageError(f"footprints are kept of {self.contract.symbol}; the bar is of {bar.contract.symbol}")
-        return self._builder.footprint(bar)
+        return self._kept(bar).footprint(bar)
+
+    def trades_of(self, bar: Bar, before_ns: int = 0) -> BarTrades:
+        """The trades of a bar, with those of the `before_ns` nanoseconds before it: as BarBuilder.trades_of, for `of_bar(live, bar)`."""
+        return self._kept(bar).trades_of(bar, before_ns)
 
     # -- the work
+
+    def _kept(self, bar: Bar) -> BarBuilder:
+        if bar.contract != self.contract:
+            raise UsageError(f"trades and footprints are kept of {self.contract.symbol}; the bar is of {bar.contract.symbol}")
+        return self._builder
 
     def _start_over(self) -> None:
         self._held: list[_Held] = []

@@ -19,14 +19,22 @@ from .base import Indicator, column_names
 from .classic import NAMES as TA_LIB
 from .classic import classic
 from .cvd import CVD
+from .delta_detail import CVDBySize, DeltaDetail
 from .delta_divergence import DeltaDivergence
+from .delta_quality import DeltaQuality
+from .delta_signals import DeltaSignals
 from .footprint import FootprintIndicator
+from .footprint_bars import FootprintBars, FootprintLevels
 from .live import LiveSet
 from .stream import LiveStream, SharedSet, TradeSource
+from .tape_speed import TapeSpeed
 from .volume_delta import VolumeDelta
 
 ENTRY_POINTS = "tastytrade_provider.indicators"
-BUILT_IN: tuple[type[Indicator], ...] = (VolumeDelta, CVD, DeltaDivergence, FootprintIndicator)
+BUILT_IN: tuple[type[Indicator], ...] = (
+    VolumeDelta, CVD, DeltaDivergence, DeltaSignals, DeltaQuality,
+    FootprintIndicator, FootprintBars, FootprintLevels, DeltaDetail, CVDBySize, TapeSpeed,
+)  # fmt: skip
 
 _PARTS = ("name", "input", "outputs", "params", "warmup", "describe", "run", "update", "preview", "reset")
 
@@ -142,7 +150,7 @@ class IndicatorManager:
             if indicator.input != "bars":
                 if names is None:
                     continue
-                raise MissingColumns(f"{label} reads trades, and its rows are not bars: calculate(trades, '{label}'), or footprint(bar) live")
+                raise MissingColumns(f"{label} reads trades, and its rows are not bars: calculate(trades, '{label}')")
             outputs = column_names(label, indicator)
             taken = [name for name in outputs if name in columns]
             if taken:

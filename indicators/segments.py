@@ -57,8 +57,9 @@ class Anchor:
         keys = segments(bars, self._reset, self._calendar)
         told = bars.symbol()
         if isinstance(told, str):
-            self._rolls += self._symbol is not None and told != self._symbol
-            self._symbol = told
+            if told != self._symbol:
+                self._rolls += self._symbol is not None
+                self._symbol = told
         elif told is not None:
             symbols = np.array([self._symbol, *told], object)
             codes, _ = pd.factorize(symbols)
@@ -75,10 +76,10 @@ def segments(bars: Columns, reset: str, calendar: str | None) -> Floats:
     Bars that say their session need no calendar for `session_open`. Else it comes from the parameter, the contract or the frame's attrs;
     raises MissingColumns where none of them says.
     """
-    if reset == "never":
-        return np.zeros(len(bars))
     if reset == "session_open" and "session" in bars:
         return bars.session_days()
+    if reset == "never":
+        return np.zeros(len(bars))
     calendar = calendar or bars.context("calendar")
     if calendar is None:
         lacks = "a column session, or " if reset == "session_open" else ""

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 
 import pandas as pd
 
-from tastytrade_provider.bars import Cvd, Footprint
+from tastytrade_provider.bars import BarTrades, Cvd, Footprint
 from tastytrade_provider.errors import FeedError
 from tastytrade_provider.model import Bar, Contract, Gap, Roll, Timeframe, TradeBatch
 
@@ -247,6 +247,10 @@ class LiveStream:
     def footprint(self, bar: Bar) -> Footprint:
         """Volume by price in a bar of the current contract, closed or forming. UsageError where it is not kept."""
         return self._shared.live.footprint(bar)
+
+    def trades_of(self, bar: Bar, before_ns: int = 0) -> BarTrades:
+        """The trades of a bar, closed or forming: what `of_bar(live, bar)` of the indicators over trades asks for. UsageError where they are not kept."""
+        return self._shared.live.trades_of(bar, before_ns)
 
     async def ready(self) -> None:
         """Wait until the feed has accepted the subscription; raises what it refused it with."""

@@ -14,6 +14,11 @@ __name__ = "tastytrade_provider.indicators.trade_kernels"
 # What `detail` says of a bar. Lots, but for the four counts.
 SELL, UNKNOWN, BUY, BY_EXCHANGE, LEAST, MOST, SINCE_HIGH, SINCE_LOW, SELLS, UNKNOWNS, BUYS, LARGEST, DETAIL_WIDTH = range(13)
 
+# What `read` says of the side that drives up, and again of the one that drives down: of a cell, and of a bar.
+IMBALANCE, STACK, ABSORBED, CELL_WIDTH = range(4)
+IMBALANCES, STACKS, UNFINISHED, EXHAUSTED, ABSORPTIONS, RATIO, BAR_WIDTH = range(7)
+_MILLION = 1_000_000
+
 
 @kernel
 def detail(
@@ -93,6 +98,69 @@ def speed(time: Any, lots: Any, skip: int, volume: Any, opens: Any, window_ns: i
         used += part
         if used == lots[i]:
             i, used = i + 1, 0
+
+
+@kernel
+def read(
+    bounds: Any, ticks: Any, sell: Any, unknown: Any, buy: Any, close: Any, row: int, least: int, ratio: int, ignore_zero: bool, stack: int,
+    unfinished: int, exhaustion_levels: int, absorption_levels: int, reversal_ticks: int, cells: Any, bars: Any,
+) -> None:  # fmt: skip
+    """Read the footprint of each bar twice: upwards with buying against selling, and mirrored downwards with selling against buying.
+
+    bounds  cells of bar b are rows bounds[b] to bounds[b + 1], at least one, prices ascending by multiples of `row` ticks
+    least   lots of an imbalance at least                 unfinished  lots at an unfinished extreme at least
+    ratio   of an imbalance, in millionths                close       of each bar, in ticks
+    cells   zeros; STACK: at the highest cell of one how many cells it has
+    bars    zeros; RATIO is NaN where there is nothing to divide by; last of all the bar's unknown lots
+    """
+    for side in range(2):
+        sign = 1 - 2 * side
+        drove, other = (buy, sell) if side == 0 else (sell, buy)
+        c, o = side * CELL_WIDTH, side * BAR_WIDTH
+        for b in range(len(close)):
+            first, last = bounds[b], bounds[b + 1] - 1
+            at, end = (last, first) if side == 0 else (first, last)  # where it drove to, and where it came from
+            run = 0
+            for i in range(first, last + 1):
+                is_next = i > first and ticks[i] - ticks[i - 1] == row
+                run = run if is_next else 0
+                behind = i - sign  # the cell that is compared; where the price beside did not trade its volume is 0
+                against = 0
+                if i != end and abs(ticks[i] - ticks[behind]) == row:
+                    against = other[behind]
+                enough = drove[i] >= max(least, 1) and not (ignore_zero and against == 0)
+                if i != end and enough and drove[i] * _MILLION >= ratio * against:
+                    run += 1
+                    cells[c + IMBALANCE, i] = 1
+                    bars[o + IMBALANCES, b] += 1
+                    if run >= stack:
+                        cells[c + STACK, i] = run
+                        if run > stack:
+                            cells[c + STACK, i - 1] = 0
+                        else:
+                            bars[o + STACKS, b] += 1
+                    if abs(ticks[i] - ticks[at]) < absorption_levels * row and sign * (ticks[i] - close[b]) >= reversal_ticks:
+                        cells[c + ABSORBED, i] = 1
+                        bars[o + ABSORPTIONS, b] += 1
+                else:
+                    run = 0
+            if drove[at] >= unfinished and other[at] > 0:
+                bars[o + UNFINISHED, b] = 1
+            level = 1
+            while level < exhaustion_levels and level <= last - first:
+                inner = at - sign * level
+                if abs(ticks[at] - ticks[inner]) != level * row or drove[inner] <= drove[inner + sign]:
+                    break
+                level += 1
+            if level == exhaustion_levels:
+                bars[o + EXHAUSTED, b] = 1
+            bars[o + RATIO, b] = np.nan
+            if drove[at] > 0 and first < last:
+                inner = at - sign
+                bars[o + RATIO, b] = drove[inner] / drove[at] if abs(ticks[at] - ticks[inner]) == row else 0.0
+    for b in range(len(close)):
+        for i in range(bounds[b], bounds[b + 1]):
+            bars[2 * BAR_WIDTH, b] += unknown[i]
 
 
 @kernel

@@ -35,7 +35,7 @@ BARS: tuple[Param, ...] = (
 
 
 class Kept(Protocol):
-    """Where trades and footprints of recent bars are kept: a BarBuilder."""
+    """Where trades and footprints of recent bars are kept: a BarBuilder, a live set."""
 
     def trades_of(self, bar: Bar, before_ns: int = 0) -> BarTrades:
         """The trades of a bar."""
@@ -53,7 +53,7 @@ class FromTrades(Indicator):
     input = "trades"
     inputs = ("price", "size")
     accepts = BARS
-    live = "of_bar(builder, bar) with a BarBuilder"
+    live = "of_bar(builder, bar) with a BarBuilder or a live set"
 
     def run(self, data: pd.DataFrame | TradeBatch) -> pd.DataFrame:
         """The outputs for all trades. Raises MissingColumns for bars, UsageError where the contract is not known."""

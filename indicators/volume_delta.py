@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import kernels as k
 from .base import Indicator
-from .columns import Columns, Floats
+from .columns import SPLIT, Columns, Floats
 
 
 class VolumeDelta(Indicator):
@@ -29,7 +30,4 @@ class VolumeDelta(Indicator):
         return np.empty(0)
 
     def _kernel(self, state: Floats, bars: Columns, out: Floats) -> None:
-        buy, sell = bars.floats("buy_volume"), bars.floats("sell_volume")
-        out[:, 0] = buy - sell
-        np.divide(out[:, 0], buy + sell, out=out[:, 1], where=buy + sell > 0)
-        out[:, 2], out[:, 3] = bars.floats_or("min_delta", np.nan), bars.floats_or("max_delta", np.nan)
+        k.volume_delta(bars.table(SPLIT), out.T)

@@ -16,26 +16,41 @@ if TYPE_CHECKING:
     from indicators.attaching import Attached, attach
     from indicators.base import Indicator
     from indicators.cvd import CVD
+    from indicators.delta_detail import CVDBySize, DeltaDetail
     from indicators.delta_divergence import DeltaDivergence, divergences
+    from indicators.delta_quality import DeltaQuality
+    from indicators.delta_signals import DeltaSignals
     from indicators.footprint import FootprintIndicator
+    from indicators.footprint_bars import FootprintBars, FootprintLevels, read_footprint
     from indicators.live import LiveSet, Update
     from indicators.manager import IndicatorManager
+    from indicators.order_prints import orders
     from indicators.params import Param
+    from indicators.tape_speed import TapeSpeed
     from indicators.volume_delta import VolumeDelta
 
 __all__ = [
     "CVD",
     "Attached",
+    "CVDBySize",
+    "DeltaDetail",
     "DeltaDivergence",
+    "DeltaQuality",
+    "DeltaSignals",
+    "FootprintBars",
     "FootprintIndicator",
+    "FootprintLevels",
     "Indicator",
     "IndicatorManager",
     "LiveSet",
     "Param",
+    "TapeSpeed",
     "Update",
     "VolumeDelta",
     "attach",
     "divergences",
+    "orders",
+    "read_footprint",
 ]
 
 __path__ = [str(Path(__file__).resolve().parent.parent / "indicators")]
@@ -45,16 +60,25 @@ __getattr__ = lazily(
     {
         "Attached": "attaching",
         "CVD": "cvd",
+        "CVDBySize": "delta_detail",
+        "DeltaDetail": "delta_detail",
         "DeltaDivergence": "delta_divergence",
+        "DeltaQuality": "delta_quality",
+        "DeltaSignals": "delta_signals",
+        "FootprintBars": "footprint_bars",
         "FootprintIndicator": "footprint",
+        "FootprintLevels": "footprint_bars",
         "Indicator": "base",
         "IndicatorManager": "manager",
         "LiveSet": "live",
         "Param": "params",
+        "TapeSpeed": "tape_speed",
         "Update": "live",
         "VolumeDelta": "volume_delta",
         "attach": "attaching",
         "divergences": "delta_divergence",
+        "orders": "order_prints",
+        "read_footprint": "footprint_bars",
     },
 )
 

@@ -635,8 +635,8 @@ def program(*words: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_line_records_verifies_compacts_and_replays(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     config = tmp_path / "config.yaml"
-    config.write_text("data_provider: demo\nsymbols: [ES]\ndemo: {speed: 50}\n")
-    recorded = program("record", "--seconds", "3", "--path", str(journal), "--config", str(config))
+    config.write_text("data_provider: demo\nsymbols: [ES]\ndemo: {speed: 5}\n")
+    recorded = program("record", "--seconds", "4", "--path", str(journal), "--config", str(config))
     assert recorded.returncode == 0, recorded.stderr
     assert program("journal", "verify", str(journal)).returncode == 0
     told = orjson.loads(program("journal", "info", str(journal), "--json").stdout)

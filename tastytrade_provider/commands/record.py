@@ -39,8 +39,8 @@ def run(*, symbols: tuple[str, ...], seconds: float | None, path: Path | None, c
 
 
 async def _record(provider: DataProvider, journal: Journal, symbols: tuple[str, ...], seconds: float | None) -> None:
-    until_s = time.monotonic() + seconds if seconds else None
     async with provider:
+        until_s = time.monotonic() + seconds if seconds else None
         subscriptions = [provider.subscribe_trades(await provider.resolve(symbol)).on(lambda item: None) for symbol in symbols]
         click.echo(f"recording {', '.join(symbols)} from {provider.name} to {journal.path}; Ctrl-C ends it")
         ended = asyncio.ensure_future(all_ended(subscriptions))

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tastytrade_provider.indicators import Indicator, IndicatorManager
+from tastytrade_provider.indicators import Indicator, IndicatorManager, base
 from tastytrade_provider.indicators.classic import NAMES as TA_LIB  # tested in test_classic.py
-from tests.checks.indicators import CHECKS
+from tests.checks.indicators import CHECKS, history, same
 
 MANAGER = IndicatorManager()
 ALIKE: list[tuple[str, dict[str, Any]]] = [
@@ -26,3 +26,12 @@ ALIKE: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("name", "params"), ALIKE, ids=str)
 def test_every_indicator_conforms(name: str, params: dict[str, Any], check: Callable[[Callable[[], Indicator]], None]) -> None:
     check(partial(MANAGER.create, name, **params))
+
+
+@pytest.mark.parametrize(("name", "params"), ALIKE, ids=str)
+def test_a_frame_that_goes_through_in_blocks_equals_one_that_goes_at_once(name: str, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    data = history()
+    data["symbol"] = ["/ESZ6"] * 150 + ["/ESH7"] * (len(data) - 150)
+    whole = MANAGER.create(name, **params).run(data)
+    monkeypatch.setattr(base, "_BLOCK", 7)
+    same(MANAGER.create(name, **params).run(data), whole)

@@ -13,7 +13,7 @@ import pytest
 
 from tastytrade_provider.bars import build_bars
 from tastytrade_provider.errors import UsageError
-from tastytrade_provider.indicators import IndicatorManager, LiveSet, Update
+from tastytrade_provider.indicators import DeltaDetail, FootprintBars, IndicatorManager, LiveSet, TapeSpeed, Update
 from tastytrade_provider.indicators.live import KEPT
 from tastytrade_provider.model import Action, Contract, Gap, Roll, TradeBatch
 from tests.checks.builders import ES, MINUTE_NS, a_batch, opening, random_trades
@@ -257,3 +257,16 @@ def test_what_is_held_is_bounded_and_a_change_too_old_to_redo_is_counted() -> No
     assert (update.bar.start_ns, update.bar.revision, live.unrepaired) == (opening(), 1, 1)
     assert math.isnan(update.values["cvd"])
     assert live.values["cvd"] == kept
+
+
+def test_indicators_over_trades_read_a_live_set_as_they_read_a_builder() -> None:
+    trades, live = random_trades(3, 400), a_set()
+    closed = [update.bar for update in live.add(trades)]
+    assert live.forming is not None
+    for bar in (closed[-2], closed[-1], live.forming.bar):
+        at = pd.Timestamp(bar.start_ns, tz="UTC")
+        assert DeltaDetail().of_bar(live, bar)["delta"] == bar.delta
+        assert TapeSpeed().of_bar(live, bar)["volume_per_s"] == TapeSpeed().run(trades).loc[at, "volume_per_s"]
+        assert FootprintBars().of_bar(live, bar).columns()["poc"].tolist() == [FootprintBars().run(trades).loc[at, "poc"]]
+    with pytest.raises(UsageError, match="kept of /ESZ6; the bar is of /ESH7"):
+        live.trades_of(dataclasses.replace(closed[-1], contract=dataclasses.replace(ES, symbol="/ESH7")))

@@ -41,7 +41,8 @@ WEEK = bars(monday=[(5, 2), (1, 4)], tuesday=[(7, 6)])
 
 def test_ours_and_those_of_ta_lib_are_registered() -> None:
     names = IndicatorManager().list_indicators()
-    assert {"cvd", "delta_divergence", "footprint", "volume_delta"} <= set(names)
+    assert {"cvd", "delta_divergence", "delta_quality", "delta_signals", "volume_delta"} <= set(names)
+    assert {"cvd_by_size", "delta_detail", "footprint", "footprint_bars", "footprint_levels", "tape_speed"} <= set(names)
     assert {"sma", "ema", "rsi", "macd", "atr", "bbands", "obv", "cdldoji"} <= set(names)
     assert names == sorted(names)
 
@@ -101,7 +102,7 @@ def test_what_cannot_be_an_indicator_is_refused() -> None:
 def test_an_unknown_name_is_answered_with_the_nearest_and_all_known() -> None:
     with pytest.raises(UsageError) as raised:
         IndicatorManager().get_indicator("volume_detla")
-    assert str(raised.value).startswith("no indicator 'volume_detla'; did you mean 'volume_delta'? known are cvd, delta_divergence, footprint, ")
+    assert str(raised.value).startswith("no indicator 'volume_detla'; did you mean 'volume_delta'? known are cvd, cvd_by_size, delta_detail, ")
     assert str(raised.value).endswith("volume_delta, and TA-Lib's functions in lower case (sma, rsi, macd ...)")
 
 
@@ -133,7 +134,7 @@ def test_calculate_takes_trades_where_the_indicator_reads_them_and_refuses_bars_
 
 
 def test_apply_adds_the_columns_of_the_configured_indicators_that_read_bars() -> None:
-    manager = IndicatorManager(names=["volume_delta", "cvd", "footprint"])
+    manager = IndicatorManager(names=["volume_delta", "cvd", "footprint", "footprint_bars", "delta_detail", "tape_speed"])
     out = manager.apply(WEEK)
     assert list(out) == [*WEEK, "delta", "delta_pct", "cvd", "cvd_open", "cvd_high", "cvd_low"]  # min_delta and max_delta were there
     assert out["delta"].tolist() == [3, -3, 1]

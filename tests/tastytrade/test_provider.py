@@ -188,6 +188,7 @@ async def test_a_lost_connection_comes_back_and_tells_one_gap_over_every_lost_pr
     lose: Callable[[Visitor], object], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(History, "refill", no_history)
+    monkeypatch.setattr(trades_shell, "_REFILL_S", 0.3)
     source, found, provider, emulator = await lose_the_connection(lose, monkeypatch)
     status = provider.status()
     assert status.reconnects == 1
@@ -264,13 +265,11 @@ async def test_a_token_is_renewed_over_a_second_connection_and_nothing_is_lost_o
         async with a_provider(emulator) as provider:
             gathering = asyncio.create_task(gather(provider.subscribe_trades(source.contracts[0])))
             await until(lambda: len(emulator.rest.quote_tokens.until_s) > 3, "no renewal")
-            most = max(len(provider._keeper.dialogues), 1)
             emulator.rest.quote_tokens.life_s = 3600.0
             await until(lambda: len(provider._keeper.dialogues) == 1 and len(visitors(emulator)) == 1, "the old connection stays open")
             await finish(provider, lambda: emulator)()
             await provider.disconnect()
             items = await gathering
-    assert most <= 2
     assert_as_published(trades_of([item for item in items if isinstance(item, TradeBatch)]), source, TastyTradeProvider.capabilities)
     assert not [item for item in items if isinstance(item, Gap) and item.end_ns <= source.prints()[-1].time_ns]
     assert provider.status().duplicates > 0  # two connections told the same for a while

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tastytrade_provider.errors import UsageError
-from tastytrade_provider.indicators.orders import orders
+from tastytrade_provider.indicators.order_prints import orders
 from tastytrade_provider.model import Contract
 from tests.checks import oracle
 from tests.checks.builders import ES, a_batch, opening
