@@ -108,6 +108,11 @@ class Market:
                 self._hub.publish_state(self._topic(timeframe, "delta"), lambda feed=feed, bar=forming: self.delta_update(feed, bar, closed=False))  # type: ignore[misc]
                 self._hub.publish_state(self._topic(timeframe, "footprint"), lambda feed=feed, bar=forming: self.footprint_update(feed, bar, closed=False))  # type: ignore[misc]
 
+    def touch(self) -> None:
+        """Give the forming bars out again with the next `flush`, though no trade came: somebody new listens."""
+        if self._fresh_since is None:
+            self._fresh_since = self._clock()
+
     def reset(self, time_ns: int) -> None:
         """CVD starts anew at the first bar that starts at or after this exchange time."""
         self.resets.add(time_ns)

@@ -247,6 +247,7 @@ class _Reader:
                 for topic, facts in missed:
                     for text in facts or ():
                         client.put(text, topic)
+                self._runtime.markets[kept[0].name.market].touch()  # the forming bar is no fact: it comes anew
                 return
         market = self._runtime.markets[kept[0].name.market]
         feed = market.feeds[kept[0].name.timeframe]

@@ -77,6 +77,19 @@ async def test_who_comes_back_gets_what_was_missed_and_nothing_twice(served: Any
     await again.leave()
 
 
+async def test_who_comes_back_hears_of_the_forming_bar_though_nobody_trades(served: Any) -> None:
+    _, _, app = served
+    talk = Socket(app)
+    talk.say({"type": "subscribe", "symbol": "ES"})
+    first = await talk.hears("snapshot")
+    await talk.leave()
+    again = Socket(app)
+    again.say({"type": "subscribe", "symbol": "ES", "resume": {"stream": first["stream"], "seqs": first["seqs"]}})
+    heard = await again.hears("delta_update")
+    assert (heard["closed"], heard["delta"]) == (False, 4.0)
+    await again.leave()
+
+
 @pytest.mark.parametrize("resume", [{"stream": "another", "seqs": {"delta": 2}}, {"stream": None, "seqs": {"delta": 99}}, {"stream": None, "seqs": {}}])
 async def test_who_cannot_be_brought_up_to_date_gets_a_snapshot(served: Any, resume: dict[str, Any]) -> None:
     live, _, app = served
