@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Final
@@ -70,10 +71,21 @@ def create_app(config: str | Path | Mapping[str, Any] | Settings | None = None, 
     async def websocket(websocket: WebSocket) -> None:
         await serve(websocket, live, guard)
 
-    if STATIC.is_dir() and (STATIC / "index.html").exists():
-        app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")
+    if (STATIC / "index.html").exists():
+        mimetypes.add_type("text/javascript", ".js")  # on Windows the registry may say otherwise, and then no browser runs it
+        mimetypes.add_type("text/javascript", ".mjs")
+        app.mount("/", _Fresh(directory=STATIC, html=True), name="page")
     app.add_middleware(_Shield, guard=guard)
     return app
+
+
+class _Fresh(StaticFiles):
+    """Files that a browser asks for again each time, cheaply: an upgrade is seen at once."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 class _Shield:
