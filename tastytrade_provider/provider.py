@@ -389,3 +389,13 @@ def time_ns(value: datetime | str, name: str = "time") -> int:
     if stamp.tz is None:
         raise UsageError(f"{name} {value!r} has no time zone; write e.g. '{stamp.isoformat()}Z' or pass an aware datetime")
     return int(stamp.value)
+
+
+def backfill_start(backfill: datetime | timedelta | None, now_ns: int) -> int | None:
+    """Where a backfill starts, UTC ns; None where none is wanted. UsageError for one that lies ahead, or a time without a zone."""
+    if backfill is None:
+        return None
+    start_ns = now_ns - backfill // timedelta(microseconds=1) * 1000 if isinstance(backfill, timedelta) else time_ns(backfill, "backfill")
+    if start_ns > now_ns:
+        raise UsageError(f"backfill {backfill!r} lies ahead; a time that has passed, or a timedelta above 0, is accepted")
+    return start_ns

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..backoff import backoff_s
 from ..errors import ConnectionLost, FeedError, MarketDataError, UsageError
 from ..model import Bar, Contract, Gap, Summary, TradeBatch
-from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription, Time, time_ns
+from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription, Time, backfill_start
 from ..settings import IbSettings, Settings
 from .bar_feed import BarFeed
 from .directory import Directory
@@ -166,7 +166,7 @@ class IbProvider(DataProvider):
         """
         wanted = check(contract, timeframe, hours)
         self._check(contract)
-        _start_of(backfill, self._now_ns())
+        backfill_start(backfill, self._now_ns())
 
         def left(_: object) -> None:
             task.cancel()
@@ -179,7 +179,7 @@ class IbProvider(DataProvider):
         listener: Subscription[Bar | Gap] = Subscription(contract, on_cancel=left, on_failure=self._note_failure)
 
         def start_ns(now_ns: int) -> int | None:
-            return _start_of(backfill, now_ns)
+            return backfill_start(backfill, now_ns)
 
         feed = BarFeed(listener, wanted, start_ns, hours, self._history, self._directory.qualified, self._connected_wire, self._now_ns, self._gaps.append)
         self._bar_feeds.add(feed)
@@ -454,13 +454,3 @@ class IbProvider(DataProvider):
     def _enter(self, state: State) -> None:
         if state != self._state:
             self._state, self._since_ns = state, time.time_ns()
-
-
-def _start_of(backfill: datetime | timedelta | None, now_ns: int) -> int | None:
-    """Where a backfill starts, UTC ns; None where none is wanted. UsageError for one that lies ahead, or a time without a zone."""
-    if backfill is None:
-        return None
-    start_ns = now_ns - backfill // timedelta(microseconds=1) * 1000 if isinstance(backfill, timedelta) else time_ns(backfill, "backfill")
-    if start_ns > now_ns:
-        raise UsageError(f"backfill {backfill!r} lies ahead; a time that has passed, or a timedelta above 0, is accepted")
-    return start_ns

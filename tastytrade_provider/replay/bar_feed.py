@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from ..errors import MarketDataError
 from ..grid import Grid
 from ..model import Bar, Gap, Timeframe, TradeBatch
-from ..provider import Subscription
-from ..tastytrade.bar_feed import NO_HISTORY, Join, start_of
+from ..provider import Subscription, backfill_start
+from ..tastytrade.bar_feed import NO_HISTORY, Join
 from ..tastytrade.history import was_open
 from .history import known_gaps
 from .position import Past
@@ -59,7 +59,7 @@ class BarFeed:
 
     def _begin(self, source: Source, past: Past, first_ns: int, now_ns: int) -> None:
         try:
-            start_ns = start_of(self._backfill, now_ns)
+            start_ns = backfill_start(self._backfill, now_ns)
         except MarketDataError as error:  # it lies ahead, which only the recording's clock can tell
             self.listener.end(error)
             return

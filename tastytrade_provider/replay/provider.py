@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import ConfigError, NoData, UsageError
 from ..grid import Grid
 from ..model import Bar, Contract, Gap, Quote, Timeframe, TradeBatch
-from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription, Time, time_ns
+from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription, Time, backfill_start, time_ns
 from ..settings import Settings
-from ..tastytrade.bar_feed import check, start_of
+from ..tastytrade.bar_feed import check
 from ..tastytrade.history import asked_range
 from . import history
 from .audience import Audience, QuoteSubscription, TradeSubscription
@@ -161,7 +161,7 @@ class ReplayProvider(DataProvider):
         A stretch of the backfill that lies before the recording is told by a Gap("no history").
         """
         wanted = check(contract, timeframe, hours)
-        start_of(backfill, _NEVER_NS)  # refuses a time without a zone
+        backfill_start(backfill, _NEVER_NS)  # refuses a time without a zone
         listener: Subscription[Bar | Gap] = self._listener(contract)
         feed = BarFeed(listener, wanted, hours, backfill, is_late=self._at.rows[contract.streamer_symbol] > 0)
         self._audience.feeds.setdefault(contract.streamer_symbol, []).append(feed)

@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..bars import BarBuilder
-from ..errors import FeedError, UnsupportedTimeframe, UsageError
+from ..errors import FeedError, UnsupportedTimeframe
 from ..grid import Grid
 from ..model import Bar, Contract, Gap, Roll, Timeframe, TradeBatch
-from ..provider import Subscription, time_ns
+from ..provider import Subscription
 from ..sessions import session_at, sessions_between
 from . import candles
 from .history import History
@@ -46,16 +45,6 @@ def check(contract: Contract, timeframe: str, hours: str) -> Timeframe:
     if hours != "eth":
         candles.frame((), contract, wanted, 0, 0, hours)  # refuses what it would refuse with rows
     return wanted
-
-
-def start_of(backfill: datetime | timedelta | None, now_ns: int) -> int | None:
-    """Where a backfill starts, UTC ns; None where none is wanted. UsageError for one that lies ahead, or a time without a zone."""
-    if backfill is None:
-        return None
-    start_ns = now_ns - backfill // timedelta(microseconds=1) * 1000 if isinstance(backfill, timedelta) else time_ns(backfill, "backfill")
-    if start_ns > now_ns:
-        raise UsageError(f"backfill {backfill!r} lies ahead; a time that has passed, or a timedelta above 0, is accepted")
-    return start_ns
 
 
 class Join:

@@ -15,11 +15,11 @@ from ..dxlink.messages import Subscription as Item
 from ..errors import CapacityExceeded, ConnectionLost, MarketDataError, NotSupported, UsageError
 from ..journal import Journal
 from ..model import Bar, Contract, Gap, Quote, Summary, TradeBatch
-from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription, Time
+from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription, Time, backfill_start
 from ..sessions import session_at
 from ..settings import Settings, TastytradeSettings
 from .auth import Account
-from .bar_feed import BarFeed, Join, check, start_of
+from .bar_feed import BarFeed, Join, check
 from .board import Board
 from .dialogue import Columns
 from .history import History
@@ -199,7 +199,7 @@ class TastyTradeProvider(DataProvider):
         A correction hands a bar out again with a higher `revision`. Ends with UnsupportedTimeframe for t, v, r where the session's trades cannot be had.
         """
         wanted = check(contract, timeframe, hours)
-        start_of(backfill, self._now_ns(contract))
+        backfill_start(backfill, self._now_ns(contract))
         trades = self.subscribe_trades(contract)
         line, legs = self._lines[contract.streamer_symbol], self._settings.spread_legs
 
@@ -209,7 +209,7 @@ class TastyTradeProvider(DataProvider):
         listener: Subscription[Bar | Gap] = Subscription(contract, wait=self._wait, on_cancel=left, on_failure=self._trades.note_failure)
 
         def join(now_ns: int) -> Join:
-            return Join(contract, wanted, hours, start_of(backfill, now_ns), now_ns, legs)
+            return Join(contract, wanted, hours, backfill_start(backfill, now_ns), now_ns, legs)
 
         def is_whole() -> bool:
             return self.is_connected and line.refill_from_ns is None
