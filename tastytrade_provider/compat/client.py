@@ -172,7 +172,8 @@ class FeedClient(Client):
             answer.close()
             raise ConnectionError("Not connected")
         loop: asyncio.AbstractEventLoop = util.getLoop()  # type: ignore[no-untyped-call]
-        self._tasks[req_id] = loop.create_task(self._run(req_id, answer), name=f"request {req_id}")
+        task = self._tasks[req_id] = loop.create_task(self._run(req_id, answer), name=f"request {req_id}")
+        task.add_done_callback(lambda _: answer.close())  # cancelled before it began, it was never awaited
 
     async def _run(self, req_id: int, answer: Coroutine[Any, Any, None]) -> None:
         try:

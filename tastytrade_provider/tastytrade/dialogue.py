@@ -50,7 +50,7 @@ class Heard(Protocol):
         """A second connection is about to be opened beside one that stands."""
 
     def doubt(self) -> None:
-        """What came since then may lack trades: the older connection was dead all the while. Behind it comes the loss."""
+        """What came since then may lack trades: the older connection was not heard after the newer one stood. Behind it comes the loss."""
 
     def too_big(self, items: Sequence[Item], said: str) -> None:
         """The server refused these, because it serves only so many."""

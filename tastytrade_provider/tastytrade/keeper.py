@@ -40,6 +40,7 @@ class Keeper:
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._is_lost = False
+        self._latest: Dialogue | None = None  # the one opened last
 
     @property
     def is_running(self) -> bool:
@@ -107,6 +108,7 @@ class Keeper:
             raise
         self.token = token
         life_s = None if token.expires_ns is None else (token.expires_ns - (token.issued_ns or time.time_ns())) / 1e9
+        self._latest = dialogue
         self._upkeep.opened(asyncio.get_running_loop().time(), life_s)
         dialogue.closed.add_done_callback(partial(self._closed, dialogue))
 
@@ -130,6 +132,8 @@ class Keeper:
     def _closed(self, dialogue: Dialogue, closed: asyncio.Future[str]) -> None:
         if dialogue not in self.dialogues:
             return  # by us
+        older = self.dialogues[: self.dialogues.index(self._latest)] if self._latest in self.dialogues else self.dialogues[:]
+        is_covered = all(self._upkeep.covers(one.stream.heard_s) for one in older)
         self.dialogues.remove(dialogue)
         self._heard.note(f"connection lost: {closed.result()}")
         now_s = asyncio.get_running_loop().time()
@@ -139,9 +143,9 @@ class Keeper:
             if task is not None:
                 task.cancel()
             self._ended(ConnectionLost(closed.result()))
-        elif not stands or not self._upkeep.covers(dialogue.stream.heard_s):
+        elif not stands or not is_covered:
             self._is_lost = True
-            if stands:
+            if not is_covered:
                 self._heard.doubt()
             self._lost()
             if stands:

@@ -34,7 +34,9 @@ class Line:
     listeners: list[TradeSubscription] = field(default_factory=list)
     _since_ns: int = 0  # our clock when somebody began to listen
     _last: tuple[int, int] | None = None  # exchange time and our clock of the newest trade since then
+    _first_ns: int | None = None  # exchange time of the first trade since then: what was before it is not to be refilled
     _marked: tuple[int, int] | None = None  # `_last` as it was at `mark`
+    _looked: tuple[int, int] | None = None  # `_last` as it was when `is_fed` was asked
     _is_broken: bool = False
     _held: list[TradeBatch | None] | None = None  # live trades behind a refill that is under way; None: another outage in between
     _reason: str = ""
@@ -46,7 +48,7 @@ class Line:
     def join(self, listener: TradeSubscription, now_ns: int) -> bool:
         """Add a listener; True where it is the only one, so that the feed must be asked."""
         if not self.listeners:
-            self._since_ns, self._last, self._marked, self._is_broken = now_ns, None, None, False
+            self._since_ns, self._first_ns, self._last, self._marked, self._is_broken = now_ns, None, None, None, False
             self._spare.clear()
         self.listeners.append(listener)
         return len(self.listeners) == 1
@@ -88,6 +90,11 @@ class Line:
         self._spare.append(batch)
         return self.settle() if self.rung.is_inferred else []
 
+    def is_fed(self) -> bool:
+        """Whether trades came since this was last asked."""
+        before, self._looked = self._looked, self._last
+        return before is not self._last
+
     def settle(self) -> list[TradeBatch | Gap]:
         """The trades made of lesser events, now that they count; before the first of them the gap since TimeAndSale was heard."""
         spare, self._spare = self._spare, []
@@ -103,6 +110,8 @@ class Line:
 
     def _passed(self, batch: TradeBatch, last_time_ns: int) -> list[TradeBatch | Gap]:
         gap = self._ended_by(batch)
+        if self._first_ns is None and (is_new := batch.action == Action.NEW).any():
+            self._first_ns = int(batch.time_ns[is_new].min())
         # what is about an earlier trade is no measure of the exchange's clock
         if last_time_ns > self._last[0] if self._last is not None else bool((batch.action == Action.NEW).any()):
             self._last = last_time_ns, int(batch.received_ns[-1])
@@ -176,7 +185,7 @@ class Line:
         if begun_ns > start_ns:
             items.append(Gap(self.contract, start_ns, begun_ns + 1, "connection lost"))
         end_ns = max([begun_ns, *(int(part.time_ns.min()) for part in held[:1])]) + 1
-        fetched = self.intake.take_snapshot(batch)
+        fetched = self.intake.take_snapshot(batch[batch.time_ns >= (self._first_ns or 0)])
         if fetched is not None:
             items.append(fetched)
             end_ns = max(end_ns, int(fetched.time_ns.max()) + 1)

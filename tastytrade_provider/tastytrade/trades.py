@@ -251,7 +251,7 @@ class Trades:
         now_s = _now_s()
         for line in self.lines.values():
             rung = line.rung
-            if is_new or not line.listeners:
+            if is_new or not line.listeners or (line.is_fed() and not rung.is_inferred):
                 rung.start_over(now_s)
             was = rung.source
             if rung.advance(now_s):

@@ -46,6 +46,13 @@ def test_a_correction_of_an_earlier_trade_does_not_end_the_gap() -> None:
     assert gap == Gap(ES, T + 2 * S, T + 9 * S + 1, "connection lost")
 
 
+def test_a_line_says_whether_trades_came_since_it_was_last_asked() -> None:
+    line = a_line()
+    assert not line.is_fed()
+    line.take(trades(1, 2))
+    assert [line.is_fed(), line.is_fed()] == [True, False]
+
+
 def test_two_outages_without_a_trade_between_are_one_gap() -> None:
     line = a_line()
     line.take(trades(1))
@@ -181,3 +188,13 @@ def test_what_waits_for_a_refill_is_not_for_those_who_come_after_all_have_left()
     assert not line.is_held
     assert line.refill(trades(1, 3, 5), None) == []  # the answer to what was asked for the first
     assert [len(item) for item in line.take(trades(7)) if isinstance(item, TradeBatch)] == [1]
+
+
+def test_a_refill_brings_nothing_from_before_the_subscription() -> None:
+    line = a_line()
+    line.take(trades(5, 6))
+    line.broke()
+    line.hold()
+    items = line.refill(trades(1, 2, 5, 6, 7), None)  # asked from a little before, should the last messages not have come in order
+    [fetched] = [item for item in items if isinstance(item, TradeBatch)]
+    assert fetched.time_ns.tolist() == [T + 7 * S]
