@@ -1,0 +1,278 @@
+"""One seed: some hours of a market, a provider that streams it, consumers that come and go, and everything that can go wrong meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+from unittest import mock
+
+from tastytrade_provider import create_provider
+from tastytrade_provider.bars import BarBuilder
+from tastytrade_provider.emulator import CLIENT_SECRET, REFRESH_TOKEN, Market
+from tastytrade_provider.errors import AuthenticationFailed, FeedError, NotEntitled
+from tastytrade_provider.model import Contract
+from tastytrade_provider.tastytrade import stream
+from tastytrade_provider.tastytrade.line import TradeSubscription
+from tastytrade_provider.tastytrade.provider import TastyTradeProvider
+from tests.chaos import virtual
+from tests.chaos.exchange import API_URL, Exchange, Wires
+from tests.chaos.plans import Plan, plan
+from tests.chaos.witness import Tally, Witness, changes
+
+_SETTLES_S: Final = 1200.0  # the longest a provider may take to be as it should once nothing strikes any more: back-off, patience, session limits
+
+
+@dataclass
+class Outcome:
+    """What became of a seed. `digest` is that of every item every consumer was handed; `seconds` what it took."""
+
+    seed: int
+    tally: Tally = field(default_factory=Tally)
+    digest: str = ""
+    reconnects: int = 0
+    tokens: int = 0
+    hours: float = 0.0
+    faults: int = 0
+    consumers: int = 0
+    seconds: float = 0.0
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing is lost without a gap, nothing doubled, and everything stands as it should."""
+        return not (self.tally.lost or self.tally.doubled or self.tally.wrong)
+
+
+def run(seed: int, *, minutes: float | None = None) -> Outcome:
+    """Run a seed; `minutes` cuts its market short."""
+    what, began_s = plan(seed), time.process_time()
+    try:
+        outcome = virtual.run(lambda: _Run(what, what.hours * 60 if minutes is None else minutes).play(), start_ns=what.start_ns, seed=seed)
+    except Exception as error:  # the seed that shows it must be told, and the other seeds still run
+        outcome = Outcome(seed, Tally(wrong=[f"{type(error).__name__}: {error}"]))
+    outcome.seconds = time.process_time() - began_s
+    return outcome
+
+
+class _Run:
+    """One provider at one exchange."""
+
+    def __init__(self, what: Plan, minutes: float) -> None:
+        self.what, self.minutes = what, minutes
+        self.rng = random.Random(f"crowd {what.seed}")
+        self.market = Market(what.seed, what.start_ns, ("ES", "GC"), what.prints_per_s, what.oddities)
+        self.exchange = Exchange(
+            self.market, what.faults, what.wire, seed=what.seed, keeps=what.keeps, tells_cancels=what.tells_cancels, quote_life_s=what.quote_life_s
+        )
+        self.witnesses: list[Witness] = []
+        self.began: dict[Witness, int] = {}  # when its line began to be listened to
+        self.tasks: set[asyncio.Task[None]] = set()
+        config = {"client_secret": CLIENT_SECRET, "refresh_token": REFRESH_TOKEN, "api_url": API_URL}
+        provider = create_provider({"data_provider": "tastytrade", "tastytrade": config})
+        assert isinstance(provider, TastyTradeProvider)
+        self.provider = provider
+
+    async def play(self) -> Outcome:
+        """Everything, from the first login to the verdict."""
+        with mock.patch.object(stream, "ws_connect", self.exchange.connect), _errors_logged() as logged:
+            self.exchange.start()
+            es, gc = self.market.contracts
+            try:
+                await self._connect()
+                self._join("ES stays", es, builds=True)
+                restless = [asyncio.create_task(work) for work in (self._comes_and_goes(gc), self._crowd(), self._network())]
+                watch = asyncio.create_task(self._watch(es))
+                await asyncio.sleep(self.minutes * 60)
+                for task in restless:
+                    task.cancel()
+                results = await asyncio.gather(*restless, return_exceptions=True)
+                self.exchange.calm_down()
+                wrong = await self._settled()
+                watch.cancel()
+                results += await asyncio.gather(watch, return_exceptions=True)
+                wrong += [f"harness: {result!r}" for result in results if isinstance(result, Exception)]
+            finally:
+                reconnects = self.provider._keeper.reconnects
+                await self.provider.disconnect()
+                await self.exchange.stop()
+                for task in self.tasks:
+                    task.cancel()
+                await asyncio.gather(*self.tasks, return_exceptions=True)
+            wrong += logged
+        return self._verdict(wrong, reconnects)
+
+    # --- consumers
+
+    async def _connect(self) -> None:
+        """As a program does that starts while the service is in trouble: again and again."""
+        for _ in range(200):
+            session = self.provider._account._rest._open()
+            session._client._transport = Wires(self.exchange)
+            try:
+                await self.provider.connect()
+            except FeedError:
+                await asyncio.sleep(20)
+            else:
+                return
+        raise AssertionError("it never connects")
+
+    def _join(self, name: str, contract: Contract, *, builds: bool = False, slow: bool = False) -> Witness:
+        now_ns = time.time_ns()
+        others = [self.began[other] for other in self.witnesses if other.contract == contract and not other.subscription.has_ended]
+        subscription = self.provider.subscribe_trades(contract)
+        witness = Witness(name, contract, now_ns, subscription, BarBuilder(contract, "1m") if builds else None)
+        self.began[witness] = others[0] if others else now_ns
+        self.witnesses.append(witness)
+        if slow:
+            subscription.capacity = self.rng.choice([1, 5, 50])
+            self._spawn(self._read_slowly(witness, subscription))
+        else:
+            subscription.on(witness.take)
+        return witness
+
+    def _leave(self, witness: Witness) -> None:
+        if witness.left_ns is None:
+            witness.left_ns = time.time_ns()
+            witness.subscription.cancel()
+
+    async def _read_slowly(self, witness: Witness, subscription: TradeSubscription) -> None:
+        """Reads some, then does something else for a while."""
+        rng = random.Random(f"{witness.name} {self.what.seed}")
+        with suppress(AuthenticationFailed, NotEntitled):
+            async for item in subscription:
+                witness.take(item)
+                if rng.random() < 0.02 and not self.exchange.plan.is_quiet:
+                    await asyncio.sleep(rng.uniform(1, 90))
+
+    async def _watch(self, contract: Contract) -> None:
+        """As a program does whose provider has given up, because its login was refused again and again: it starts over."""
+        for n in range(1, 1000):
+            while True:
+                await asyncio.sleep(10)
+                if self.provider.status().state == "disconnected":
+                    break
+            for witness in self.witnesses:
+                if witness.left_ns is None and witness.subscription.has_ended:
+                    witness.left_ns = time.time_ns()
+            await asyncio.sleep(60)
+            await self._connect()
+            self._join(f"ES stays, once more {n}", contract, builds=True)
+
+    async def _comes_and_goes(self, contract: Contract) -> None:
+        """One consumer of a contract at a time, now and then none; whoever is there last stays."""
+        for n in range(1000):
+            witness = self._join(f"{contract.root} {n}", contract, builds=True)
+            await asyncio.sleep(self.rng.expovariate(1 / 1200))
+            self._leave(witness)
+            await asyncio.sleep(self.rng.choice([0.0, 0.001, 0.1, 5.0, self.rng.expovariate(1 / 60)]))
+
+    async def _crowd(self) -> None:
+        """Others, at any time, for any time, some of them slow."""
+        for n in range(1000):
+            await asyncio.sleep(self.rng.expovariate(1 / 300))
+            self._spawn(self._guest(n))
+
+    async def _guest(self, n: int) -> None:
+        contract = self.rng.choice(self.market.contracts)
+        slow = self.rng.random() < 0.4
+        witness = self._join(f"guest {n} of {contract.root}{' (slow)' * slow}", contract, slow=slow)
+        quotes = self.provider.subscribe_quotes(contract).on(lambda _: None) if self.rng.random() < 0.1 else None
+        stays = self.rng.random() < 0.1
+        await asyncio.sleep(self.rng.expovariate(1 / 400))
+        if quotes is not None:
+            quotes.cancel()
+        if not stays:
+            self._leave(witness)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is None:
+            self.tasks.discard(task)
+
+    # --- the network
+
+    async def _network(self) -> None:
+        """Now and then nothing passes, or slowly."""
+        rng, exchange = random.Random(f"network {self.what.seed}"), self.exchange
+        while True:
+            await asyncio.sleep(rng.expovariate(1 / self.what.network_s))
+            kind = rng.choice(["dark", "refuse", "hang", "502", "slow", "dark and refuse"])
+            if kind == "slow":
+                exchange.slow_s = rng.uniform(0.05, 0.4)
+            if "dark" in kind:
+                exchange.darken()
+            exchange.down = "refuse" if "refuse" in kind else kind if kind in ("hang", "502") else ""  # type: ignore[assignment]
+            if exchange.down and rng.random() < 0.5:
+                for link in list(exchange.visitors):
+                    link.reset()
+            await asyncio.sleep(rng.uniform(1, 120))
+            exchange.down, exchange.slow_s = "", 0.0
+
+    # --- the end
+
+    async def _settled(self) -> list[str]:
+        """Wait until the provider is as it should; then the market ends, and what is on its way arrives."""
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + _SETTLES_S
+        while not self._is_settled():
+            if loop.time() > ends_s:
+                return [f"not as it should be {_SETTLES_S:g} s after the last fault: {self.provider.status()}"]
+            await asyncio.sleep(5)
+        await asyncio.sleep(30)
+        self.exchange.close_market()
+        await asyncio.sleep(120)  # slow readers read on
+        return []
+
+    def _is_settled(self) -> bool:
+        provider = self.provider
+        return (
+            provider.is_connected
+            and not any(line.is_held for line in provider._trades.lines.values())
+            and not any(link.is_dark or link.feed.is_mute for link in self.exchange.visitors)
+        )
+
+    def _verdict(self, wrong: list[str], reconnects: int) -> Outcome:
+        tally = Tally(wrong=wrong)
+        truths = {contract: changes(contract, self.exchange.truth) for contract in self.market.contracts}
+        for witness in self.witnesses:
+            tally += witness.judge(truths[witness.contract], self._owed_from(witness), coarse=self.what.drops_columns, tells_cancels=self.what.tells_cancels)
+            error = witness.subscription.error
+            if error is not None and not isinstance(error, AuthenticationFailed | NotEntitled):
+                tally.wrong.append(f"{witness.name}: ended by {error!r}")
+        digest = hashlib.sha256("".join(witness.digest for witness in self.witnesses).encode()).hexdigest()
+        tokens, faults = len(self.exchange.rest.quote_tokens.until_s), self.exchange.plan.struck.total()
+        return Outcome(self.what.seed, tally, digest, reconnects, tokens, self.minutes / 60, faults, len(self.witnesses))
+
+    def _owed_from(self, witness: Witness) -> int | None:
+        """From when on trades are owed: it had subscribed, and the exchange had heard of it."""
+        symbol, since_ns = witness.contract.streamer_symbol, self.began[witness]
+        heard = next((at_ns for name, at_ns in self.exchange.subscribed if name == symbol and at_ns >= since_ns), None)
+        return None if heard is None else max(heard, witness.joined_ns)
+
+
+@contextmanager
+def _errors_logged() -> Iterator[list[str]]:
+    """What is logged as an error meanwhile."""
+    seen: list[str] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told = f": {record.exc_info[1]!r}" if record.exc_info else ""
+            seen.append(f"logged: {record.getMessage()}{told}")
+
+    ear = Ear(logging.ERROR)
+    logging.getLogger().addHandler(ear)
+    try:
+        yield seen
+    finally:
+        logging.getLogger().removeHandler(ear)
