@@ -53,6 +53,7 @@ class Market:
         self.delay = Histogram()
         self._hub, self._indicators, self._on_fault, self._clock, self._speed = hub, indicators, on_fault, clock, speed
         self._at: tuple[int, int] | None = None  # exchange time of the newest trade, and our clock then
+        self.has_begun = asyncio.Event()  # what there was before the first subscription is in it: nobody is told of that bar by bar
         self._behind: dict[str, list[Item]] = {}  # feeds that are still being filled, and what came meanwhile
         self._filled: dict[str, asyncio.Event] = {}
         self._lost_ns: int | None = None

@@ -148,6 +148,7 @@ class Runtime:
     async def feed(self, market: Market, timeframe: str | None = None) -> Feed:
         """The feed of a timeframe (None: the configured one), made of the session's trades where it is new. The least used one makes room for it."""
         wanted = str(Timeframe.parse(timeframe or self.timeframe))
+        await market.has_begun.wait()
         self._used[market.name, wanted] = self.clock()
         if wanted not in market.feeds:
             self._make_room()

@@ -110,7 +110,10 @@ class Watcher:
         async with asyncio.timeout(_READY_S):
             await subscription.ready()
         self._subscriptions.append(subscription)
-        await self._fill(market)
+        try:
+            await self._fill(market)
+        finally:
+            market.has_begun.set()
         subscription.on(partial(self._take, market))  # what came meanwhile waited in the subscription, which is bounded
         if self._provider.capabilities.quotes:
             with suppress(MarketDataError):  # they only show that the feed is alive
