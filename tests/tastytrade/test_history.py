@@ -12,11 +12,15 @@ import pytest
 
 from tastytrade_provider import create_provider
 from tastytrade_provider.dxlink.connection import Connection
+from tastytrade_provider.dxlink.rows import EventFlags, index_of
 from tastytrade_provider.emulator import Emulator, Market, Print, Wire, columns
 from tastytrade_provider.errors import NoData, RequestTimeout, UnsupportedTimeframe, UsageError
 from tastytrade_provider.model import AggressorSide, Gap, Quote, TradeFlag
 from tastytrade_provider.tastytrade import requests, upkeep
+from tastytrade_provider.tastytrade.history import History
+from tastytrade_provider.tastytrade.intake import Intake
 from tastytrade_provider.tastytrade.snapshot import Snapshot
+from tests.checks.builders import ES
 from tests.checks.sources import LIMIT_S, Excerpt, excerpt, until
 from tests.test_providers import login
 
@@ -197,6 +201,18 @@ async def test_the_days_volume_is_that_of_the_prints_so_far() -> None:
             while summary.volume is None:
                 summary = await anext(subscription)
     assert summary.volume == sum(one.size for one in source.prints())
+
+
+async def test_where_a_history_of_trades_was_cut_others_of_the_same_millisecond_may_be_missing() -> None:
+    snapshot = Snapshot(0.0)
+    kept = [(5000, int(EventFlags.SNAPSHOT_BEGIN)), (4321, int(EventFlags.SNAPSHOT_SNIP))]  # newest first
+    snapshot.add([{"eventFlags": flags, "index": index_of(time_ms, 7)} for time_ms, flags in kept], 0.1)
+
+    async def ask(*_: object) -> Snapshot:
+        return snapshot
+
+    refill = await History(ask, Intake, lambda _: {}).refill(ES, 1_000_000_000)
+    assert refill.cut_ns == 4_321_999_999
 
 
 def _iso(time_ns: int) -> str:
