@@ -7,12 +7,16 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, cast
+from unittest import mock
 
 import httpx2
 from picows import WSError
 
+from tastytrade_provider import create_provider
 from tastytrade_provider.dxlink.messages import Auth, ErrorKind, FeedSubscription
+from tastytrade_provider.emulator import CLIENT_SECRET, REFRESH_TOKEN
 from tastytrade_provider.emulator.book import Book, Books
 from tastytrade_provider.emulator.columns import Row
 from tastytrade_provider.emulator.faults import Fault, Faults
@@ -22,6 +26,8 @@ from tastytrade_provider.emulator.snapshots import time_and_sale_snapshot
 from tastytrade_provider.emulator.source import Print, Reel, Source
 from tastytrade_provider.emulator.wire import Wire
 from tastytrade_provider.model import Action
+from tastytrade_provider.tastytrade import stream
+from tastytrade_provider.tastytrade.provider import TastyTradeProvider
 from tests.chaos.links import Link, Listener
 
 if TYPE_CHECKING:
@@ -77,7 +83,7 @@ class Feed(FaultyFeed):
         return time_and_sale_snapshot(symbol, self._exchange.told_of(book), from_ms, self._wire.history_cap[event_type])
 
 
-class Plan(Faults):
+class Schedule(Faults):
     """Counts what strikes, until it `is_quiet`."""
 
     def __init__(self, specs: Sequence[str], seed: int) -> None:
@@ -97,9 +103,8 @@ class Exchange:
 
     source, specs, wire, seed   as the emulator has them
     keeps                       what of the history of trades is given out
-    quote_life_s                how long a token is good for; then its login ends
-
     tells_cancels               whether a history of trades has the cancels too, in place of what they cancelled, or has those trades no more
+    quote_life_s                how long a token is good for; then its login ends
 
     truth       every print: (when it was published, UTC ns; the print)
     subscribed  when trades of a symbol were subscribed, each time: (symbol, UTC ns)
@@ -121,7 +126,7 @@ class Exchange:
         self._rng = random.Random(f"exchange {seed}")
         self._sent: Counter[str] = Counter()
         self.visitors: list[Link] = []
-        self.plan = Plan(specs, seed)
+        self.plan = Schedule(specs, seed)
         self.trouble = Trouble(cast("Emulator", self), self.plan)
         self._tasks: list[asyncio.Task[None]] = []
         self._is_over = False
@@ -193,6 +198,16 @@ class Exchange:
         self.visitors.append(link)
         listener.on_ws_connected(link.socket)
 
+    async def log_in(self, provider: TastyTradeProvider) -> None:
+        """Connect a provider here; what that raises is raised. Websockets are as `in_memory` says."""
+        session = provider._account._rest._open()
+        session._client._transport = Wires(self)
+        await provider.connect()
+
+    def in_memory(self) -> AbstractContextManager[object]:
+        """While this is entered, websockets of providers lead here."""
+        return mock.patch.object(stream, "ws_connect", self.connect)
+
     def open_feed(self) -> Feed:
         """The far end of one more connection."""
 
@@ -261,6 +276,14 @@ class Exchange:
                 link.feed.flush(clock())
                 link.send()
             await asyncio.sleep(_LOOK_S * (0.5 + self._rng.random()))
+
+
+def a_provider() -> TastyTradeProvider:
+    """A provider that logs in at an exchange in memory; connect it by `Exchange.log_in`."""
+    config = {"client_secret": CLIENT_SECRET, "refresh_token": REFRESH_TOKEN, "api_url": API_URL}
+    provider = create_provider({"data_provider": "tastytrade", "tastytrade": config})
+    assert isinstance(provider, TastyTradeProvider)
+    return provider
 
 
 class Wires(httpx2.AsyncBaseTransport):

@@ -11,18 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
-from unittest import mock
 
-from tastytrade_provider import create_provider
 from tastytrade_provider.bars import BarBuilder
-from tastytrade_provider.emulator import CLIENT_SECRET, REFRESH_TOKEN, Market
+from tastytrade_provider.emulator import Market
 from tastytrade_provider.errors import AuthenticationFailed, FeedError, NotEntitled
 from tastytrade_provider.model import Contract
-from tastytrade_provider.tastytrade import stream
 from tastytrade_provider.tastytrade.line import TradeSubscription
-from tastytrade_provider.tastytrade.provider import TastyTradeProvider
 from tests.chaos import virtual
-from tests.chaos.exchange import API_URL, Exchange, Wires
+from tests.chaos.exchange import Exchange, a_provider
 from tests.chaos.plans import Plan, plan
 from tests.chaos.witness import Tally, Witness, changes
 
@@ -73,38 +69,39 @@ class _Run:
         self.witnesses: list[Witness] = []
         self.began: dict[Witness, int] = {}  # when its line began to be listened to
         self.tasks: set[asyncio.Task[None]] = set()
-        config = {"client_secret": CLIENT_SECRET, "refresh_token": REFRESH_TOKEN, "api_url": API_URL}
-        provider = create_provider({"data_provider": "tastytrade", "tastytrade": config})
-        assert isinstance(provider, TastyTradeProvider)
-        self.provider = provider
+        self.provider = provider = a_provider()
+        self.failed_ns: list[int] = []  # when it was noted that an outage could not be filled
+        self._note, provider._trades._note = provider._trades._note, self._hear
+
+    def _hear(self, text: str) -> None:
+        if "could not be fetched" in text:
+            self.failed_ns.append(time.time_ns())
+        self._note(text)
 
     async def play(self) -> Outcome:
         """Everything, from the first login to the verdict."""
-        with mock.patch.object(stream, "ws_connect", self.exchange.connect), _errors_logged() as logged:
+        with self.exchange.in_memory(), _errors_logged() as logged:
             self.exchange.start()
             es, gc = self.market.contracts
+            await self._connect()
+            self._join("ES stays", es, builds=True)
+            restless = [asyncio.create_task(work) for work in (self._comes_and_goes(gc), self._crowd(), self._network())]
+            watch = asyncio.create_task(self._watch(es))
             try:
-                await self._connect()
-                self._join("ES stays", es, builds=True)
-                restless = [asyncio.create_task(work) for work in (self._comes_and_goes(gc), self._crowd(), self._network())]
-                watch = asyncio.create_task(self._watch(es))
                 await asyncio.sleep(self.minutes * 60)
                 for task in restless:
                     task.cancel()
-                results = await asyncio.gather(*restless, return_exceptions=True)
                 self.exchange.calm_down()
                 wrong = await self._settled()
-                watch.cancel()
-                results += await asyncio.gather(watch, return_exceptions=True)
-                wrong += [f"harness: {result!r}" for result in results if isinstance(result, Exception)]
             finally:
                 reconnects = self.provider._keeper.reconnects
                 await self.provider.disconnect()
                 await self.exchange.stop()
-                for task in self.tasks:
+                owned = [*restless, watch, *self.tasks]
+                for task in owned:
                     task.cancel()
-                await asyncio.gather(*self.tasks, return_exceptions=True)
-            wrong += logged
+                results = await asyncio.gather(*owned, return_exceptions=True)
+            wrong += [f"harness: {result!r}" for result in results if isinstance(result, Exception)] + logged
         return self._verdict(wrong, reconnects)
 
     # --- consumers
@@ -112,10 +109,8 @@ class _Run:
     async def _connect(self) -> None:
         """As a program does that starts while the service is in trouble: again and again."""
         for _ in range(200):
-            session = self.provider._account._rest._open()
-            session._client._transport = Wires(self.exchange)
             try:
-                await self.provider.connect()
+                await self.exchange.log_in(self.provider)
             except FeedError:
                 await asyncio.sleep(20)
             else:
@@ -129,6 +124,7 @@ class _Run:
         witness = Witness(name, contract, now_ns, subscription, BarBuilder(contract, "1m") if builds else None)
         self.began[witness] = others[0] if others else now_ns
         self.witnesses.append(witness)
+        witness.is_slow = slow
         if slow:
             subscription.capacity = self.rng.choice([1, 5, 50])
             self._spawn(self._read_slowly(witness, subscription))
@@ -246,6 +242,9 @@ class _Run:
         truths = {contract: changes(contract, self.exchange.truth) for contract in self.market.contracts}
         for witness in self.witnesses:
             tally += witness.judge(truths[witness.contract], self._owed_from(witness), coarse=self.what.drops_columns, tells_cancels=self.what.tells_cancels)
+            if self.what.keeps == "whole" and not witness.is_slow:
+                same = [other.first_ns for other in self.witnesses if self.began[other] == self.began[witness] and other.first_ns]
+                tally.wrong += witness.unfilled(min(same, default=0), self.failed_ns)
             error = witness.subscription.error
             if error is not None and not isinstance(error, AuthenticationFailed | NotEntitled):
                 tally.wrong.append(f"{witness.name}: ended by {error!r}")

@@ -79,12 +79,14 @@ class Witness:
 
     name        for messages          joined_ns  when it subscribed          left_ns  when it left; None: it stayed to the end
     newest_ns   exchange time of the newest trade handed over
+    first_ns    when the first trade was handed over, by our clock; 0 before it          is_slow   reads later than it is told
     """
 
     def __init__(self, name: str, contract: Contract, joined_ns: int, subscription: TradeSubscription, builder: BarBuilder | None = None) -> None:
         self.name, self.contract, self.joined_ns, self.subscription, self.builder = name, contract, joined_ns, subscription, builder
         self.left_ns: int | None = None
-        self.newest_ns = 0
+        self.is_slow = False
+        self.newest_ns = self.first_ns = 0
         self.gaps: list[Gap] = []
         self._told: list[tuple[Gap, int]] = []  # every gap, also those filled, with the time it was told
         self.stands: dict[int, Stand] = {}
@@ -107,6 +109,7 @@ class Witness:
         elif isinstance(item, TradeBatch):
             for name in ("time_ns", "index", "ticks", "lots", "side", "side_source", "action", "received_ns"):
                 self._digest.update(item.columns[name].tobytes())
+            self.first_ns = self.first_ns or now_ns
             self._enter(item)
             if self.builder is not None:
                 self._keep(self.builder.add(item))
@@ -175,6 +178,17 @@ class Witness:
             excused = {change.index for change in truth if change.action is not Action.NEW and self._excuses(change, tells_cancels)}
             tally.wrong += [*self._differences(truth, excused), *self._incomplete(truth, excused, owed_from_ns), *self._sums()]
         return tally
+
+    def unfilled(self, known_ns: int, failed_ns: Sequence[int]) -> list[str]:
+        """Gaps that should have been filled from the history that was there: told after the first trade of the contract had come (`known_ns`), which is
+        where one can ask from, and not because it could not be had (`failed_ns`, the times at which that was noted).
+        """
+        wrong = [
+            (gap.start_ns, gap.end_ns)
+            for gap, told_ns in self._told
+            if not gap.filled and gap.reason != "slow consumer" and 0 < known_ns < told_ns and gap.start_ns > known_ns and told_ns not in failed_ns
+        ]
+        return [f"{self.name}: {len(wrong)} gaps were not filled: {wrong[:3]}"] if wrong else []
 
     def _differences(self, truth: Sequence[Change], excused: Container[int]) -> list[str]:
         """Trades that do not stand as they should, but for changes that nobody could know of."""
