@@ -168,7 +168,7 @@ class TastyTradeProvider(DataProvider):
         `side_source`; `status().delta_source` tells. Raises NotSupported with `delta_source: candle`, which knows bars only.
         """
         if self._settings.delta_source == "candle":
-            raise NotSupported("delta_source 'candle' knows no live trades, only bars of the past: historical_bars gives them; set delta_source to auto for both")
+            raise NotSupported("delta_source 'candle' knows no live trades, only the past: historical_bars gives them; delta_source auto has both")
         if not contract.streamer_symbol:
             raise UsageError(f"{contract.symbol} has no streamer symbol; take the contract from resolve() or contracts()")
         if self._state == "closed":
