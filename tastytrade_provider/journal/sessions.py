@@ -25,7 +25,7 @@ from ..errors import JournalDamaged, MissingExtra, UsageError
 from ..forming import Forming
 from ..grid import Grid
 from ..history import TO_KERNEL, BarHistory, build_history
-from ..model import COLUMNS, Array, Contract, Timeframe, TradeBatch, TradeFlag
+from ..model import COLUMNS, AggressorSide, Array, Contract, SideSource, Timeframe, TradeBatch, TradeFlag
 from ..sessions import parse_reset
 from .context import contract_as_json, contract_of_json
 
@@ -44,7 +44,11 @@ _LIMIT = float(2**31 - 1)
 
 @dataclass(frozen=True)
 class SessionInfo:
-    """What a session file says of itself. `is_plain`: trades in order, each new, no spread legs. `sources`: what it was made of, name -> bytes."""
+    """What a session file says of itself.
+
+    is_plain    trades in order, each new, no spread legs          sources  what it was made of, name -> bytes
+    is_flagged  every side is the exchange's: `side_source` is EXCHANGE, or NONE where there is no side, and need not be read
+    """
 
     contract: Contract
     session: str
@@ -53,6 +57,7 @@ class SessionInfo:
     end_ns: int
     is_plain: bool
     sources: dict[str, int]
+    is_flagged: bool = False
 
 
 class SessionWriter:
@@ -76,7 +81,7 @@ class SessionWriter:
         self._pending: list[TradeBatch] = []
         self._waiting = self._rows = 0
         self._start_ns, self._end_ns = np.iinfo(np.int64).max, np.iinfo(np.int64).min
-        self._is_plain, self._last = True, (np.iinfo(np.int64).min, -1)
+        self._is_plain, self._is_flagged, self._last = True, True, (np.iinfo(np.int64).min, -1)
 
     def add(self, batch: TradeBatch) -> None:
         """Enter trades of the file's session."""
@@ -86,6 +91,7 @@ class SessionWriter:
         first, last = (int(batch.time_ns[0]), int(batch.index[0])), (int(batch.time_ns[-1]), int(batch.index[-1]))
         follows = first[0] >= self._last[0] and (first[1] > self._last[1] or first[1] < 0)
         self._is_plain = self._is_plain and ordered and follows and not some & TradeFlag.SPREAD_LEG
+        self._is_flagged = self._is_flagged and bool(np.array_equal(batch.side_source, _flagged(batch.side)))
         self._last = last
         self._start_ns, self._end_ns = min(self._start_ns, int(batch.time_ns.min())), max(self._end_ns, int(batch.time_ns.max()))
         self._pending.append(batch)
@@ -96,7 +102,7 @@ class SessionWriter:
     def close(self, sources: dict[str, int] | None = None) -> SessionInfo:
         """Finish the file and put it in its place. `sources`: what it was made of, name -> bytes."""
         self._flush(whole=True)
-        info = SessionInfo(self.contract, self.session, self._rows, self._start_ns, self._end_ns, self._is_plain, sources or {})
+        info = SessionInfo(self.contract, self.session, self._rows, self._start_ns, self._end_ns, self._is_plain, sources or {}, self._is_flagged)
         told = {"version": VERSION, **vars(info), "contract": contract_as_json(self.contract)}
         self._writer.add_key_value_metadata({_KEY: orjson.dumps(told)})
         self._writer.close()
@@ -187,7 +193,7 @@ def load_history(paths: Path | str | Sequence[Path | str], timeframe: str | Time
     bars: list[Array] = []
     cells: list[Array] = []
     closed = 0
-    for chunk in _ahead([path for path, _ in held], ("time_ns", *TO_KERNEL)):
+    for chunk in _ahead(held):
         for made, found in zip(*forming.run(grid, *chunk), strict=True):
             bars.append(made)
             found[:, 0] += closed
@@ -199,18 +205,22 @@ def load_history(paths: Path | str | Sequence[Path | str], timeframe: str | Time
     return BarHistory(contract, frame, rows, np.concatenate([*cells, last]), grid.session_of(rows[:, k.SESSION]), grid.segment_of(rows[:, k.START]))
 
 
-def _ahead(paths: Sequence[Path | str], names: Sequence[str]) -> Iterator[list[Array]]:
-    """The columns of each row group, the next ones being read meanwhile."""
+def _ahead(held: Sequence[tuple[Path | str, SessionInfo]]) -> Iterator[list[Array]]:
+    """What the kernel takes, of each row group, the next ones being read meanwhile."""
 
-    def read(path: Path | str, number: int) -> list[Array]:
+    def read(path: Path | str, info: SessionInfo, number: int) -> list[Array]:
+        names = ["time_ns", *TO_KERNEL]
+        if info.is_flagged:
+            names.remove("side_source")
         with _opened(path) as file:
-            table = file.read_row_group(number, columns=list(names), use_threads=False)
-        return [table.column(name).combine_chunks().to_numpy(zero_copy_only=False) for name in names]
+            table = file.read_row_group(number, columns=names, use_threads=number == 0)  # nothing else runs while the first is read
+        columns = {name: _numpy(table, name) for name in names}
+        return [columns[name] if name in columns else _flagged(columns["side"]) for name in ("time_ns", *TO_KERNEL)]
 
     groups = []
-    for path in paths:
+    for path, info in held:
         with _opened(path) as file:
-            groups += [(path, number) for number in range(file.metadata.num_row_groups)]
+            groups += [(path, info, number) for number in range(file.metadata.num_row_groups)]
     with ThreadPoolExecutor(2, "row groups") as pool:
         waiting = [pool.submit(read, *group) for group in groups[:2]]
         for i in range(len(groups)):
@@ -220,14 +230,31 @@ def _ahead(paths: Sequence[Path | str], names: Sequence[str]) -> Iterator[list[A
             yield chunk
 
 
+def _flagged(side: Array) -> Array:
+    """Where sides come from that are all the exchange's."""
+    source: Array = (side == AggressorSide.UNKNOWN) * np.int8(SideSource.NONE)  # EXCHANGE is 0
+    return source
+
+
+def _column(table: Any, name: str) -> Any:
+    """A column in one piece; copied only where it is in more than one."""
+    column = table.column(name)
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _numpy(table: Any, name: str) -> Array:
+    made: Array = _column(table, name).to_numpy(zero_copy_only=False)
+    return made
+
+
 def _row_groups(file: Any, contract: Contract) -> Iterator[TradeBatch]:
     for number in range(file.metadata.num_row_groups):
         table = file.read_row_group(number)
-        columns = {name: table.column(name).combine_chunks().to_numpy(zero_copy_only=False) for name in _EXACT}
+        columns = {name: _numpy(table, name) for name in _EXACT}
         for name, made in (("price", contract.price(columns["ticks"])), ("size", contract.size(columns["lots"]))):
             columns[name] = _merged(table, name, made)
         for name, ticks_name in _QUOTES.items():
-            ticks = table.column(ticks_name).combine_chunks()
+            ticks = _column(table, ticks_name)
             made = contract.price(ticks.fill_null(0).to_numpy(zero_copy_only=False))
             columns[name] = _merged(table, name, np.where(_nulls(ticks), np.nan, made))
         yield TradeBatch.of(contract, {name: columns[name] for name in COLUMNS})
@@ -235,7 +262,7 @@ def _row_groups(file: Any, contract: Contract) -> Iterator[TradeBatch]:
 
 def _merged(table: Any, name: str, made: Array) -> Array:
     """What the exact columns make of it, and what the odd column says where it says something."""
-    odd = table.column(name).combine_chunks()
+    odd = _column(table, name)
     return made if odd.null_count == len(odd) else np.where(_nulls(odd), made, odd.to_numpy(zero_copy_only=False))
 
 

@@ -30,6 +30,7 @@ class Line:
     rung: Rung = field(default_factory=lambda: Rung("time_and_sale", 0.0))
     inferred: int = 0  # trades made of lesser events
     minutes: Minutes = field(default_factory=Minutes)  # what was handed over of TimeAndSale, by minute
+    made: Minutes = field(default_factory=lambda: Minutes(trust_inferred=True))  # what was made of lesser events, by minute
     fallback: FallbackTrades = field(init=False)
     listeners: list[TradeSubscription] = field(default_factory=list)
     _since_ns: int = 0  # our clock when somebody began to listen
@@ -101,6 +102,7 @@ class Line:
         items: list[TradeBatch | Gap] = []
         for batch in spare:
             self.inferred += len(batch)
+            self.made.add(batch)
             items += self._passed(batch, int(batch.time_ns.max()))
         return items
 
@@ -173,10 +175,11 @@ class Line:
     def refill(self, batch: TradeBatch, cut_ns: int | None) -> list[TradeBatch | Gap]:
         """The missing trades, then what was held. Whole: a Gap marked filled comes behind them. Cut: the gap up to where they begin comes before them.
 
-        `batch` begins before the outage. One without any trade of then is no history, and the gap stays.
+        `batch` begins before the outage. One without any trade of then is no history, and the gap stays. Times are compared by the millisecond: live, the
+        rest of a time may not have been sent.
         """
         start_ns, held = self.refill_from_ns, [part for part in self._held or [] if part is not None]
-        if start_ns is None or self._last is None or (cut_ns is None and not (batch.time_ns <= start_ns).any()):
+        if start_ns is None or self._last is None or (cut_ns is None and not (batch.time_ns // 1_000_000 <= start_ns // 1_000_000).any()):
             return self.release()
         time_ns, seen_ns = self._last
         self._held, self._is_broken = None, False

@@ -15,7 +15,7 @@ from typing import Any, Final
 from tastytrade_provider.bars import BarBuilder
 from tastytrade_provider.emulator import Market
 from tastytrade_provider.errors import AuthenticationFailed, FeedError, NotEntitled
-from tastytrade_provider.model import Contract
+from tastytrade_provider.model import Contract, Gap
 from tastytrade_provider.tastytrade.line import TradeSubscription
 from tests.chaos import virtual
 from tests.chaos.exchange import Exchange, a_provider
@@ -135,6 +135,10 @@ class _Run:
     def _leave(self, witness: Witness) -> None:
         if witness.left_ns is None:
             witness.left_ns = time.time_ns()
+            # while two connections stand, nobody knows yet whether the older one was dead before the newer one stood
+            unsure_s = max((asyncio.get_running_loop().time() - one.stream.heard_s for one in self.provider._keeper.dialogues[:-1]), default=0.0)
+            unread_ns = [item.start_ns if isinstance(item, Gap) else int(item.time_ns.min()) for item in witness.unread()]
+            witness.sure_ns = min([witness.left_ns - int(unsure_s * 1e9), *unread_ns])
             witness.subscription.cancel()
 
     async def _read_slowly(self, witness: Witness, subscription: TradeSubscription) -> None:

@@ -79,12 +79,14 @@ class Witness:
 
     name        for messages          joined_ns  when it subscribed          left_ns  when it left; None: it stayed to the end
     newest_ns   exchange time of the newest trade handed over
+    sure_ns     when it left: up to when it could know of an outage, and had read what it was told
     first_ns    when the first trade was handed over, by our clock; 0 before it          is_slow   reads later than it is told
     """
 
     def __init__(self, name: str, contract: Contract, joined_ns: int, subscription: TradeSubscription, builder: BarBuilder | None = None) -> None:
         self.name, self.contract, self.joined_ns, self.subscription, self.builder = name, contract, joined_ns, subscription, builder
         self.left_ns: int | None = None
+        self.sure_ns = 2**63 - 1
         self.is_slow = False
         self.newest_ns = self.first_ns = 0
         self.gaps: list[Gap] = []
@@ -95,6 +97,11 @@ class Witness:
         self._bars: dict[int, Bar] = {}  # as last handed out
         self._inferred = 0
         self._digest = hashlib.sha256(name.encode())
+
+    def unread(self) -> list[Any]:
+        """What waits to be read."""
+        missed = self.subscription._missed
+        return [*self.subscription._items, *([missed] if missed is not None else [])]
 
     def take(self, item: Any) -> None:
         """One item."""
@@ -145,7 +152,7 @@ class Witness:
         coarse  times may have come in milliseconds        tells_cancels  the history that an outage is filled from says what was cancelled
         """
         tally = Tally(doubled=len(self._twice))
-        until_ns = 2**63 - 1 if self.left_ns is None else self.newest_ns - _UNSURE_NS
+        until_ns = 2**63 - 1 if self.left_ns is None else min(self.newest_ns, self.sure_ns) - _UNSURE_NS
         if self._twice:
             tally.wrong.append(f"{self.name}: handed over twice: {self._twice[:5]}")
         if self._inferred:

@@ -190,6 +190,19 @@ def test_what_waits_for_a_refill_is_not_for_those_who_come_after_all_have_left()
     assert [len(item) for item in line.take(trades(7)) if isinstance(item, TradeBatch)] == [1]
 
 
+def test_a_history_that_knows_the_last_trade_more_exactly_than_it_was_told_live_is_one() -> None:
+    line = a_line()
+    line.take(trades(1))
+    line.broke()
+    line.hold()
+    exact = trades(1, 2)
+    [fetched, gap] = line.refill(exact.replace(time_ns=exact.time_ns + 151_060), None)  # live, the nanoseconds were left out
+    assert isinstance(fetched, TradeBatch)
+    assert fetched.index.tolist() == [20]
+    assert isinstance(gap, Gap)
+    assert gap.filled
+
+
 def test_a_refill_brings_nothing_from_before_the_subscription() -> None:
     line = a_line()
     line.take(trades(5, 6))
