@@ -542,17 +542,18 @@ def sessions_of(folder: Path, monkeypatch: pytest.MonkeyPatch, days: int = 3, ro
     monkeypatch.setattr("tastytrade_provider.journal.sessions.ROWS", rows)
     rng, paths, batches = np.random.default_rng(7), [], []
     for day in range(days):
-        n = 500 + day
+        n, side = 500 + day, rng.integers(-1, 2, 500 + day)
         batch = a_batch(
             time_ns=opening() + day * 86_400 * 10**9 + np.sort(rng.integers(0, 3 * 3600 * 10**9, n)),
-            price=6000 + np.cumsum(rng.integers(-1, 2, n)) / 4, size=rng.integers(1, 9, n).astype(float), side=rng.integers(-1, 2, n),
-            index=np.arange(n) + 1000 * day, bid=np.nan, ask=6001.0,
+            price=6000 + np.cumsum(rng.integers(-1, 2, n)) / 4, size=rng.integers(1, 9, n).astype(float), side=side,
+            side_source=np.where(side == 0, 3, rng.integers(0, 3, n) * (day == 1)), index=np.arange(n) + 1000 * day, bid=np.nan, ask=6001.0,
         )  # fmt: skip
         writer = SessionWriter(folder / f"{day}.parquet", ES, f"2026-11-{23 + day}")
         for start in range(0, n, 37):
             writer.add(batch[start : start + 37])
         info = writer.close()
         assert info.is_plain
+        assert info.is_flagged == (day != 1)  # one day's sides were told in part by quotes and ticks
         assert info.rows == n
         paths.append(writer.path)
         batches.append(batch)
