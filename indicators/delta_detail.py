@@ -19,9 +19,9 @@ from .order_prints import begins, whole
 from .params import checked, choice, number
 from .segments import PARAMS, Anchor
 from .trades import BARS, FromTrades, Kept
+from .volume_delta import EXTREMES
 
 JOINED = choice("orders", True, (True, False), "whether prints of one order are joined: its size is theirs together, and it counts once")
-EXTREMES = choice("extremes", "zero", ("zero", "sierra"), "whether the delta's extremes in a bar include the 0 it starts from, or only its value after trades")
 _ALL = (0, np.iinfo(np.int64).max)
 
 
@@ -116,6 +116,7 @@ class CVDBySize(FromTrades):
     Input   as of `delta_detail`, and its joining of orders.
     Output  rows (time, from_size): orders of from_size contracts up to, not including, the next size; together they are all trades
             delta, buy_volume, sell_volume of the bar; cvd and cvd_open, cvd_high, cvd_low, in contracts
+            unknown_volume, in neither side, of the bar; quality, the share of the bucket's volume whose side the exchange told, NaN without volume
     Resets  as of `cvd`, at the first bar starting at or after `reset`.
     With extremes="sierra" cvd_open is brought into cvd_low to cvd_high, as Sierra Chart draws it. With sizes=() it is CVD as a whole.
 
@@ -127,7 +128,7 @@ class CVDBySize(FromTrades):
 
     name = "cvd_by_size"
     live = "DeltaDetail(min_size=..., max_size=...).of_bar(live, bar), a bucket each"
-    outputs = ("delta", "buy_volume", "sell_volume", "cvd", "cvd_open", "cvd_high", "cvd_low")
+    outputs = ("delta", "buy_volume", "sell_volume", "cvd", "cvd_open", "cvd_high", "cvd_low", "unknown_volume", "quality")
     accepts = (
         *BARS,
         checked("sizes", (10, 50), "contracts at which a new bucket begins, ascending, such as (10, 50)", _sizes, "bounds of the buckets"),
@@ -147,11 +148,12 @@ class CVDBySize(FromTrades):
         for least, limit in itertools.pairwise(bounds):
             sums = detail(found, p["orders"], p["extremes"], least, limit - 1)
             ohlc = np.empty((len(sums), 4))
-            buy, sell, low, high = (np.asarray(size(sums[:, i]), np.float64) for i in (k.BUY, k.SELL, k.LEAST, k.MOST))
+            buy, sell, unknown, low, high = (np.asarray(size(sums[:, i]), np.float64) for i in (k.BUY, k.SELL, k.UNKNOWN, k.LEAST, k.MOST))
+            quality = _divide(sums[:, k.BY_EXCHANGE], sums[:, k.BUY] + sums[:, k.SELL] + sums[:, k.UNKNOWN])
             cumulate(empty_sum(), keys, buy - sell, low, high, ohlc)
             if p["extremes"] == "sierra":
                 ohlc[:, 0] = np.clip(ohlc[:, 0], ohlc[:, 2], ohlc[:, 1])
-            blocks.append(np.column_stack([buy - sell, buy, sell, ohlc[:, [3, 0, 1, 2]]]))
+            blocks.append(np.column_stack([buy - sell, buy, sell, ohlc[:, [3, 0, 1, 2]], unknown, quality]))
         index = pd.MultiIndex.from_product([history.time, [0.0, *map(float, p["sizes"])]], names=["time", "from_size"])
         return pd.DataFrame(np.stack(blocks, axis=1).reshape(-1, len(self.outputs)), index=index, columns=list(self.outputs))
 

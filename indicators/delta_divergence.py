@@ -21,7 +21,9 @@ from .params import choice, number, whole
 from .segments import PARAMS, Anchor
 
 _KINDS = ("regular", "hidden", "absorption")
-_RULES = ("left", "right", "min_gap", "max_gap", "min_price_ticks", "min_cvd", "min_strength", "equal_ticks")  # in the kernel's order
+_RULES = (  # in the kernel's order
+    "left", "right", "min_gap", "max_gap", "min_price_ticks", "min_cvd", "min_strength", "equal_ticks", "earlier_pivots",
+)  # fmt: skip
 _INPUTS = (*SPLIT, "open", "high", "low", "close", "volume", "complete")  # in the kernel's order
 _NO_EVENTS = np.empty((0, k.EVENT_WIDTH))
 
@@ -33,7 +35,8 @@ class DeltaDivergence(Indicator):
 
     A pivot high is higher than the `left` bars before it and not lower than the `right` bars after it: of equals the earliest. A low
     mirrored. Each is compared with the previous pivot of its kind, if that lies min_gap to max_gap bars before it and in the same CVD
-    segment: no reset or roll, and no bar that is incomplete or without a split, in between. P and C are price and CVD at the pivots, 1 then 2:
+    segment: no reset or roll, and no bar that is incomplete or without a split, in between. With earlier_pivots above 1 it is compared with so
+    many before it, and the nearest that diverges counts. P and C are price and CVD at the pivots, 1 then 2:
 
     regular     highs: P2 - P1 >= min_price_ticks and C2 - C1 <= -min_cvd: -1    lows: P1 - P2 >= min_price_ticks and C2 - C1 >= min_cvd: +1
     hidden      highs: P2 < P1 and C2 > C1: -1                                   lows: P2 > P1 and C2 < C1: +1
@@ -74,6 +77,7 @@ class DeltaDivergence(Indicator):
         number("min_cvd", 0, 0, "least step of CVD against price for a regular divergence, in contracts"),
         number("min_strength", 0, 0, "least strength of any divergence: step of CVD as a share of the volume between"),
         whole("equal_ticks", 0, 0, 100_000, "prices up to this many ticks apart are equal, for absorption"),
+        whole("earlier_pivots", 1, 1, 100, "how many pivots of its kind before it a pivot is compared with, the nearest first, until one diverges"),
         choice("cvd_value", "close", ("close", "extreme"), "CVD at a pivot: of the bar's close, or its high at highs and its low at lows"),
         number("tick_size", None, 0, "smallest price step, in price units", above=True),
         *PARAMS,
@@ -95,7 +99,7 @@ class DeltaDivergence(Indicator):
         return int(p["left"] + max(p["min_gap"], min(p["left"], p["right"]) + 1) + p["right"])
 
     def _state(self) -> _State:
-        pivots = np.full(k.state_size(self.params["left"], self.params["right"]), np.nan)
+        pivots = np.full(k.state_size(self.params["left"], self.params["right"], self.params["earlier_pivots"]), np.nan)
         pivots[[k.BARS, k.SEGMENT, k.BROKE, k.VOLUME]] = 0, -1, 0, 0
         return empty_sum(), pivots, Anchor(self.params["reset"], self.params["calendar"])
 

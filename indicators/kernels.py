@@ -23,11 +23,19 @@ def all_finite(x: Any) -> bool:
 
 
 @kernel
-def volume_delta(x: Any, out: Any) -> None:
-    """x: bought, sold and the delta's extremes, a row each. out: delta, share, extremes; full of NaN."""
+def volume_delta(x: Any, is_sierra: bool, out: Any) -> None:
+    """x: bought, sold and the delta's extremes, a row each. out: delta, share, extremes; full of NaN.
+
+    is_sierra  extremes without the 0 a bar starts from. An extreme other than 0 is the same either way; a 0 was reached by trades where the delta
+               ended on it, and hides elsewhere what was
+    """
     for i in range(x.shape[1]):
-        buy, sell = x[0, i], x[1, i]
-        out[0, i], out[2, i], out[3, i] = buy - sell, x[2, i], x[3, i]
+        buy, sell, low, high = x[0, i], x[1, i], x[2, i], x[3, i]
+        out[0, i] = buy - sell
+        if not is_sierra or low != 0 or buy == sell:
+            out[2, i] = low
+        if not is_sierra or high != 0 or buy == sell:
+            out[3, i] = high
         if buy + sell > 0:
             out[1, i] = (buy - sell) / (buy + sell)
 
@@ -43,10 +51,10 @@ def close_first(ohlc: Any, out: Any) -> None:
 _BUY, _SELL, _MIN_DELTA, _MAX_DELTA, _OPEN, _HIGH, _LOW, _CLOSE, _VOLUME, _COMPLETE = range(10)
 
 # The rules of `divergence`: OF_HIGH, OF_LOW are the columns of cvd (open, high, low, close) that belong to a pivot high, a pivot low.
-LEFT, RIGHT, MIN_GAP, MAX_GAP, MIN_PRICE, MIN_CVD, MIN_STRENGTH, EQUAL, OF_HIGH, OF_LOW, RULES_WIDTH = range(11)
+LEFT, RIGHT, MIN_GAP, MAX_GAP, MIN_PRICE, MIN_CVD, MIN_STRENGTH, EQUAL, EARLIER, OF_HIGH, OF_LOW, RULES_WIDTH = range(12)
 
-# The state of `divergence`: a head, the last pivot high, the last pivot low, and the last left + right bars, oldest first, a row for each of
-# price at the high, at the low, CVD at the high, at the low, segment, volume of the segment so far.
+# The state of `divergence`: a head, the last EARLIER pivot highs, latest first, as many pivot lows, and the last left + right bars, oldest first, a
+# row for each of price at the high, at the low, CVD at the high, at the low, segment, volume of the segment so far.
 BARS, SEGMENT, KEY, BROKE, VOLUME, HEAD = range(6)
 AT, PRICE, CVD, PIVOT_SEGMENT, PIVOT_VOLUME, PIVOT_WIDTH = range(6)
 _PRICES, _CVDS, _SEGMENTS, _VOLUMES, _WIDTH = 0, 2, 4, 5, 6
@@ -58,9 +66,9 @@ EVENT_BAR, EVENT_SIDE, EVENT_KIND, EVENT_DISTANCE, EVENT_STRENGTH, EVENT_SEGMENT
 _ANY = float(np.nextafter(0.0, 1.0))  # the least difference there is, where prices are not counted in ticks
 
 
-def state_size(left: int, right: int) -> int:
+def state_size(left: int, right: int, earlier: int) -> int:
     """Length of the state of `divergence`; before any bar it is full of NaN but for zeros in BARS, BROKE and VOLUME and -1 in SEGMENT."""
-    return HEAD + 2 * PIVOT_WIDTH + (left + right) * _WIDTH
+    return HEAD + 2 * earlier * PIVOT_WIDTH + (left + right) * _WIDTH
 
 
 @inlined
@@ -87,7 +95,7 @@ def _pivots(price: Any, sign: float, numerator: int, denominator: int, left: int
 
 @kernel
 def divergence(s: Any, rules: Any, tick_numerator: int, tick_denominator: int, key: Any, cvd: Any, x: Any, out: Any, events: Any) -> int:
-    """Compare each confirmed pivot of price with the one before it of the same kind. Returns the count of events found.
+    """Compare each confirmed pivot of price with those before it of the same kind, the nearest first. Returns the count of events found.
 
     rules   min_price and equal in ticks, or where the tick size is not known (a numerator of 0) in price units and any rise enough;
             prices in the state are as they came, whichever it is
@@ -97,8 +105,8 @@ def divergence(s: Any, rules: Any, tick_numerator: int, tick_denominator: int, k
     """
     n, back = len(key), int(rules[LEFT]) + int(rules[RIGHT])
     left, right, of_high, of_low = int(rules[LEFT]), int(rules[RIGHT]), int(rules[OF_HIGH]), int(rules[OF_LOW])
-    min_price = rules[MIN_PRICE] if tick_numerator != 0 else _ANY
-    held = s[HEAD + 2 * PIVOT_WIDTH :].reshape((_WIDTH, back))
+    min_price, earlier = rules[MIN_PRICE] if tick_numerator != 0 else _ANY, int(rules[EARLIER])
+    held = s[HEAD + 2 * earlier * PIVOT_WIDTH :].reshape((_WIDTH, back))
     w = np.empty((_WIDTH, back + n))
     w[:, :back] = held
     w[_PRICES, back:], w[_PRICES + 1, back:] = x[_HIGH], x[_LOW]
@@ -126,9 +134,12 @@ def divergence(s: Any, rules: Any, tick_numerator: int, tick_denominator: int, k
             if is_pivot[side, i] == 0:
                 continue
             sign = 1.0 if side == 0 else -1.0
-            at, p = left + i, HEAD + side * PIVOT_WIDTH
-            distance = bars + i - right - s[p + AT]
-            if s[p + PIVOT_SEGMENT] == w[_SEGMENTS, at] and rules[MIN_GAP] <= distance <= rules[MAX_GAP]:
+            at, latest = left + i, HEAD + side * earlier * PIVOT_WIDTH
+            oldest = latest + (earlier - 1) * PIVOT_WIDTH
+            for p in range(latest, oldest + 1, PIVOT_WIDTH):
+                distance = bars + i - right - s[p + AT]
+                if not (s[p + PIVOT_SEGMENT] == w[_SEGMENTS, at] and rules[MIN_GAP] <= distance <= rules[MAX_GAP]):
+                    continue
                 before = s[p + PRICE] if tick_numerator == 0 else np.rint(s[p + PRICE] * tick_denominator / tick_numerator)
                 rise = steps[side, at] - sign * before
                 change = w[_CVDS + side, at] - s[p + CVD]
@@ -137,21 +148,25 @@ def divergence(s: Any, rules: Any, tick_numerator: int, tick_denominator: int, k
                 hidden = rise < 0 and gain > 0
                 absorption = abs(rise) <= rules[EQUAL] and gain > 0
                 between = w[_VOLUMES, at] - s[p + PIVOT_VOLUME]
-                if (regular or hidden or absorption) and (rules[MIN_STRENGTH] == 0 or abs(change) >= rules[MIN_STRENGTH] * between):
-                    strength = abs(change) / between if between > 0 else np.nan
-                    found += 1
-                    out[REGULAR, i] = -sign if regular else 0.0
-                    out[HIDDEN, i] = -sign if hidden else 0.0
-                    out[ABSORPTION, i] = -sign if absorption else 0.0
-                    out[STRENGTH, i], out[PIVOT_OFFSET, i], out[PREV_PIVOT_OFFSET, i] = strength, right, right + distance
-                    for kind in range(3):
-                        if out[kind, i] != 0 and n_events < len(events):
-                            events[n_events, EVENT_BAR], events[n_events, EVENT_SIDE], events[n_events, EVENT_KIND] = i, side, kind
-                            events[n_events, EVENT_DISTANCE], events[n_events, EVENT_STRENGTH] = distance, strength
-                            events[n_events, EVENT_SEGMENT] = s[SEGMENT]
-                            n_events += 1
-            s[p + AT], s[p + PRICE], s[p + CVD] = bars + i - right, w[_PRICES + side, at], w[_CVDS + side, at]
-            s[p + PIVOT_SEGMENT], s[p + PIVOT_VOLUME] = w[_SEGMENTS, at], w[_VOLUMES, at]
+                if not (regular or hidden or absorption) or not (rules[MIN_STRENGTH] == 0 or abs(change) >= rules[MIN_STRENGTH] * between):
+                    continue
+                strength = abs(change) / between if between > 0 else np.nan
+                found += 1
+                out[REGULAR, i] = -sign if regular else 0.0
+                out[HIDDEN, i] = -sign if hidden else 0.0
+                out[ABSORPTION, i] = -sign if absorption else 0.0
+                out[STRENGTH, i], out[PIVOT_OFFSET, i], out[PREV_PIVOT_OFFSET, i] = strength, right, right + distance
+                for kind in range(3):
+                    if out[kind, i] != 0 and n_events < len(events):
+                        events[n_events, EVENT_BAR], events[n_events, EVENT_SIDE], events[n_events, EVENT_KIND] = i, side, kind
+                        events[n_events, EVENT_DISTANCE], events[n_events, EVENT_STRENGTH] = distance, strength
+                        events[n_events, EVENT_SEGMENT] = s[SEGMENT]
+                        n_events += 1
+                break
+            for p in range(oldest, latest, -PIVOT_WIDTH):
+                s[p : p + PIVOT_WIDTH] = s[p - PIVOT_WIDTH : p]
+            s[latest + AT], s[latest + PRICE], s[latest + CVD] = bars + i - right, w[_PRICES + side, at], w[_CVDS + side, at]
+            s[latest + PIVOT_SEGMENT], s[latest + PIVOT_VOLUME] = w[_SEGMENTS, at], w[_VOLUMES, at]
         if found == 2:
             out[REGULAR, i] = out[HIDDEN, i] = out[ABSORPTION, i] = 0
             out[CONFLICT, i], out[STRENGTH, i], out[PREV_PIVOT_OFFSET, i] = 1, np.nan, np.nan

@@ -26,6 +26,7 @@ _UP, _DOWN, _INK, _FAINT, _PAPER = "#0b7a75", "#c8443c", "#20262e", "#c9ced6", "
 _STYLE: dict[str, Literal["-", "--", ":"]] = {"regular": "-", "hidden": "--", "absorption": ":"}
 _PRICE_PX, _SLOTS_PX = 520, 1440  # of the price panel in a picture of 1600 x 900
 _CELL_PX, _DIGIT_PX = 11, 6.0  # a row that holds a number, and one digit of it
+_LABEL_PX, _LABEL_POINTS = 70, 11  # what the name of a divergence takes
 _WIDE_PX, _HEAT_PX = 36, 9  # bars as wide as this have their candle beside the footprint; narrower than that have no footprint
 _ROUND = (1, 2, 4, 5, 8, 10, 20, 25, 40, 50)
 
@@ -67,7 +68,7 @@ def draw(bars: pd.DataFrame, contract: Contract, *, footprint: pd.DataFrame | No
     shown = bars.iloc[-MOST_BARS:]
     figure = Figure(figsize=(16, 9), dpi=100, facecolor=_PAPER)
     price, delta, cvd = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [62, 15, 23], "hspace": 0.05})
-    figure.subplots_adjust(left=0.015, right=0.945, top=0.94, bottom=0.055)
+    figure.subplots_adjust(left=0.02, right=0.945, top=0.94, bottom=0.055)
     for axes, name in ((price, "price"), (delta, "delta"), (cvd, "CVD")):
         _frame(axes, name)
     cells = None if footprint is None or _slot_px(len(shown)) < _HEAT_PX else _cells(footprint, shown, contract)
@@ -81,6 +82,7 @@ def draw(bars: pd.DataFrame, contract: Contract, *, footprint: pd.DataFrame | No
     if low - (high - low) <= 0 <= high + (high - low):  # further away, it would flatten the candles
         cvd.axhline(0, color=_INK, linewidth=0.6)
     if events is not None:
+        events = events[pd.DatetimeIndex(events["ts"]).isin(shown.index)]
         _divergences(price, cvd, shown, events, 0.0 if cells is None else cells.step / 2)
     _sessions((price, delta, cvd), shown)
     _times(cvd, shown, contract)
@@ -89,6 +91,20 @@ def draw(bars: pd.DataFrame, contract: Contract, *, footprint: pd.DataFrame | No
     figure.suptitle(f"{title or contract.symbol}{unit}", x=0.015, y=0.985, ha="left", fontsize=13, color=_INK, fontweight="bold")
     _legend(figure, events)
     return figure
+
+
+def zone_of(contract: Contract) -> str:
+    """The zone of the exchange, in which a picture tells the time; UTC where its calendar is not known."""
+    return CALENDARS[contract.calendar].timezone if contract.calendar in CALENDARS else "UTC"
+
+
+def city(zone: str) -> str:
+    """A zone as a picture names it.
+
+    >>> city("America/New_York")
+    'New York'
+    """
+    return zone.rpartition("/")[2].replace("_", " ")
 
 
 def _slot_px(n: int) -> float:
@@ -158,7 +174,7 @@ def _footprint(axes: Axes, cells: _Cells | None, n: int) -> None:
         if len(own) < 2:
             continue
         poc = own[(cells.sold + cells.bought)[own].argmax()]
-        axes.add_patch(_box(bar + left, low[poc], right - left, cells.step))
+        axes.add_patch(_box(bar + left, low[poc], right - left, cells.step, 0.7 if is_wide else 0.4))
     digits = len(f"{cells.most:.0f}")
     if is_wide and (right - left) / 2 * _slot_px(n) > digits * _DIGIT_PX + 3:
         size, gap = 7.5 if n <= 24 else 6.5, 2.5 / _slot_px(n)
@@ -167,10 +183,10 @@ def _footprint(axes: Axes, cells: _Cells | None, n: int) -> None:
             axes.text(float(bar) + middle + gap, price, f"{bought:.4g}", ha="left", va="center_baseline", fontsize=size, color=_INK, zorder=2, clip_on=True)
 
 
-def _box(x: float, y: float, width: float, height: float) -> Any:
+def _box(x: float, y: float, width: float, height: float, line: float) -> Any:
     from matplotlib.patches import Rectangle
 
-    return Rectangle((x, y), width, height, fill=False, edgecolor=_INK, linewidth=0.7, zorder=2)
+    return Rectangle((x, y), width, height, fill=False, edgecolor=_INK, linewidth=line, zorder=2)
 
 
 def _delta(axes: Axes, delta: Any) -> None:
@@ -178,31 +194,36 @@ def _delta(axes: Axes, delta: Any) -> None:
     x = np.arange(len(delta))
     axes.bar(x, np.nan_to_num(delta), 0.7, color=np.where(delta >= 0, _UP, _DOWN), zorder=2)
     axes.axhline(0, color=_INK, linewidth=0.6)
-    axes.margins(y=0.22)
+    axes.margins(y=0.25)
     digits = max((len(f"{value:+.4g}") for value in delta if value == value), default=1)
     if _slot_px(len(delta)) > digits * _DIGIT_PX:
         for at, value in enumerate(delta):
             if value == value:
-                axes.text(at, value, f"{value:+.4g}", ha="center", va="bottom" if value >= 0 else "top", fontsize=7, color=_INK)
+                away: Any = {"xytext": (0, 1.5), "va": "bottom"} if value >= 0 else {"xytext": (0, -2.5), "va": "top"}
+                axes.annotate(f"{value:+.4g}", (at, value), textcoords="offset points", ha="center", fontsize=7, color=_INK, **away)
 
 
 def _divergences(price: Axes, cvd: Axes, shown: pd.DataFrame, events: pd.DataFrame, margin: float) -> None:
-    """A line from pivot to pivot in price and in CVD, and a triangle where the signal was given: at the bar that confirmed it."""
-    places = (shown.index.get_indexer(pd.DatetimeIndex(events[name])).tolist() for name in ("ts", "pivot_ts", "prev_pivot_ts"))
-    values = (events[name].tolist() for name in ("kind", "direction", "price", "prev_price", "cvd", "prev_cvd"))
+    """A line from pivot to pivot in price and in CVD, and a triangle where the signal was given: at the bar that confirmed it. Up is bullish."""
+    from matplotlib.lines import Line2D
+
+    places = (shown.index.get_indexer(pd.DatetimeIndex(events[name])).tolist() for name in ("ts", "pivot_ts"))
+    values = (events[name].tolist() for name in ("bars_between", "kind", "direction", "price", "prev_price", "cvd", "prev_cvd"))
     reach = margin + float(shown["high"].max() - shown["low"].min()) * 0.025
-    for at, pivot, before, kind, direction, at_price, prev_price, at_cvd, prev_cvd in zip(*places, *values, strict=True):
+    ends, lifts = {True: -np.inf, False: -np.inf}, {True: 0, False: 0}  # of the last name below, and above, the candles
+    for at, pivot, between, kind, direction, at_price, prev_price, at_cvd, prev_cvd in zip(*places, *values, strict=True):
         is_up, color, style = direction > 0, _UP if direction > 0 else _DOWN, _STYLE[kind]
-        if min(pivot, before) >= 0:
-            price.plot([before, pivot], [prev_price, at_price], color=color, linestyle=style, linewidth=1.8, zorder=5)
-            cvd.plot([before, pivot], [prev_cvd, at_cvd], color=color, linestyle=style, linewidth=1.8, zorder=5)
-        if at < 0:
-            continue
+        for axes, one, two in ((price, prev_price, at_price), (cvd, prev_cvd, at_cvd)) if pivot >= 0 else ():
+            # as an artist: a first pivot from before the picture does not move the scale
+            axes.add_artist(Line2D([pivot - between, pivot], [one, two], color=color, linestyle=style, linewidth=1.8, zorder=5))
         edge = float(shown["low"].iloc[at]) - reach if is_up else float(shown["high"].iloc[at]) + reach
         price.plot([at], [edge], marker="^" if is_up else "v", markersize=11, color=color, markeredgecolor=_PAPER, zorder=6)
+        width = _LABEL_PX / _slot_px(len(shown))
+        lifts[is_up] = (lifts[is_up] + 1) % 3 if at - width / 2 < ends[is_up] else 0
+        ends[is_up] = at + width / 2
         price.annotate(
-            f"{kind} {'bullish' if is_up else 'bearish'}", (at, edge), xytext=(0, -12 if is_up else 12), textcoords="offset points",
-            ha="right" if at > 0.93 * len(shown) else "center", va="center", fontsize=8, color=color, fontweight="bold", zorder=6,
+            kind, (at, edge), xytext=(0, (12 + lifts[is_up] * _LABEL_POINTS) * (-1 if is_up else 1)), textcoords="offset points",
+            ha="right" if at > 0.96 * len(shown) else "center", va="center", fontsize=8, color=color, fontweight="bold", zorder=6,
             bbox={"facecolor": _PAPER, "alpha": 0.8, "edgecolor": "none", "pad": 0.8},
         )  # fmt: skip
 
@@ -221,14 +242,14 @@ def _sessions(panels: tuple[Axes, ...], shown: pd.DataFrame) -> None:
 
 def _times(axes: Axes, shown: pd.DataFrame, contract: Contract) -> None:
     """Times of the bars in the exchange's zone, about a dozen of them."""
-    zone = CALENDARS[contract.calendar].timezone if contract.calendar in CALENDARS else "UTC"
+    zone = zone_of(contract)
     local = pd.DatetimeIndex(shown.index).tz_convert(zone)
     every = max(1, -(-len(shown) // 14))
     places = list(range(0, len(shown), every))
     is_long = local[-1] - local[0] > pd.Timedelta(days=20)
     text = "%d %b" if is_long else "%H:%M:%S" if any(local.second) else "%H:%M"
     axes.set_xticks(places, [local[at].strftime(text) for at in places])
-    axes.text(1.0, -0.16, zone.rpartition("/")[2].replace("_", " "), transform=axes.transAxes, ha="left", va="center", fontsize=8, color=_INK)
+    axes.text(1.0, -0.16, city(zone), transform=axes.transAxes, ha="left", va="center", fontsize=8, color=_INK)
 
 
 def _legend(figure: Figure, events: pd.DataFrame | None) -> None:

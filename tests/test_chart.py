@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 
 from tastytrade_provider.bars import build_history
-from tastytrade_provider.chart import MOST_BARS, draw
-from tastytrade_provider.commands.chart import run
+from tastytrade_provider.chart import MOST_BARS, draw, zone_of
+from tastytrade_provider.commands.chart import _span, run
 from tastytrade_provider.errors import MissingColumns, MissingExtra, UsageError
 from tastytrade_provider.indicators import IndicatorManager, divergences
-from tests.checks.builders import ES, a_batch, bars, frame, random_bars, random_trades
+from tastytrade_provider.model import Contract
+from tests.checks.builders import ES, a_bar, a_batch, bars, frame, random_bars, random_trades
 
 pytest.importorskip("matplotlib", reason="matplotlib (extra plot) is not installed")
 
@@ -77,6 +78,45 @@ def test_a_divergence_joins_its_pivots_in_price_and_cvd_and_is_marked_where_it_w
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         f"{kind} divergence" for kind in ("regular", "hidden", "absorption") if (events["kind"] == kind).any()
     ]
+
+
+def test_a_line_whose_first_pivot_lies_before_the_picture_still_leads_to_the_second_and_moves_no_scale() -> None:
+    data = complete(frame(random_bars(20261122, 200)))
+    events = divergences(data, left=3, right=2)
+    first = events[events["prev_pivot_ts"] < data.index[100]].iloc[[-1]]
+    before, pivot = data.index.get_indexer(pd.DatetimeIndex([first["prev_pivot_ts"].item(), first["pivot_ts"].item()]))
+    shown = data.iloc[before + 1 :]
+    figure, plain = draw(shown, ES, events=first), draw(shown, ES, events=events.iloc[:0])
+    ends = [first["prev_cvd"].item(), first["cvd"].item()]
+    (line,) = [line for line in figure.axes[2].lines if list(line.get_ydata()) == ends]
+    assert list(line.get_xdata()) == [-1, pivot - before - 1]
+    assert figure.axes[2].get_ylim() == plain.axes[2].get_ylim()
+
+
+def test_a_divergence_from_before_the_picture_is_not_in_its_legend() -> None:
+    data = complete(frame(random_bars(20261122, 200)))
+    events = divergences(data, left=3, right=2)
+    assert draw(data, ES, events=events).legends
+    figure = draw(data[data.index > events["ts"].iloc[-1]], ES, events=events)
+    assert not figure.legends
+    assert not [line for line in figure.axes[0].lines if line.get_marker() in ("^", "v")]
+
+
+def test_names_of_divergences_that_would_overlap_stand_above_each_other() -> None:
+    data = complete(frame(random_bars(20261122, 200)))
+    event = divergences(data, left=3, right=2).iloc[[0]]
+    at = data.index.get_indexer(pd.DatetimeIndex(event["ts"])).item()
+    near, far = (event.assign(ts=data.index[at + bars]) for bars in (2, 40))  # of 200 bars each has 7 pixels
+    figure = draw(data, ES, events=pd.concat([event, near, far]))
+    heights = [abs(text.xyann[1]) for text in figure.axes[0].texts if text.get_text() == event["kind"].item()]
+    assert heights == [12, 23, 12]
+
+
+def test_the_title_tells_the_time_of_the_exchange_as_the_axis_does() -> None:
+    monday = frame([a_bar(0), a_bar(1), a_bar(2, day="tuesday")])  # 08:30 in Chicago
+    assert _span(monday.iloc[:2], zone_of(ES)) == "2026-11-23 08:30 to 08:31 Chicago"
+    assert _span(monday, zone_of(ES)) == "2026-11-23 08:30 to 2026-11-24 08:32 Chicago"
+    assert _span(monday.iloc[:1], zone_of(Contract("", "", calendar="24/7"))) == "2026-11-23 14:30 to 14:30 UTC"
 
 
 def test_only_the_last_bars_are_drawn_and_many_have_no_footprint() -> None:

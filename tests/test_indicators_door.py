@@ -69,12 +69,24 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path / "app"
 
 
+def installed(target: Path) -> Path:
+    """What a wheel installs: the two folders side by side, no checkout around them. Kernels that are compiled come along: that takes long."""
+    for name in ("tastytrade_provider", "indicators"):
+        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("*.pyc*", "*.tmp.*"))
+    return target
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a wheel installs: the two folders side by side, no checkout around them."""
-    target = tmp_path_factory.mktemp("site")
-    for name in ("tastytrade_provider", "indicators"):
-        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return installed(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def site_with_a_kernel_cached_by_the_other_name(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = installed(tmp_path_factory.mktemp("site"))
+    shutil.rmtree(target / "indicators" / "__pycache__", ignore_errors=True)
+    run(BY_THE_OTHER_NAME, target, cwd=target)
+    assert list((target / "indicators" / "__pycache__").glob("kernels.divergence*.nbi"))
     return target
 
 
@@ -87,10 +99,8 @@ def test_both_work_from_an_installed_layout(app: Path, site: Path) -> None:
     run(BOTH, app, app / "indicators", site, cwd=app, args=("theirs first",))
 
 
-def test_a_kernel_cached_under_the_folders_own_name_loads_beside_a_users_folder(app: Path, site: Path) -> None:
-    shutil.rmtree(site / "indicators" / "__pycache__", ignore_errors=True)  # what an earlier test compiled
-    run(BY_THE_OTHER_NAME, site, cwd=site)
-    run(BOTH, app, app / "indicators", site, cwd=app, args=("theirs first",))
+def test_a_kernel_cached_under_the_folders_own_name_loads_beside_a_users_folder(app: Path, site_with_a_kernel_cached_by_the_other_name: Path) -> None:
+    run(BOTH, app, app / "indicators", site_with_a_kernel_cached_by_the_other_name, cwd=app, args=("theirs first",))
 
 
 def test_importing_the_door_loads_neither_pandas_nor_numba(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import click
 import pandas as pd
 
 from ..bars import build_history
-from ..chart import MOST_BARS, draw
+from ..chart import MOST_BARS, city, draw, zone_of
 from ..errors import MissingExtra, UsageError
 from ..indicators import IndicatorManager, divergences
 from ..model import Contract, TradeBatch
@@ -29,7 +29,8 @@ def run(*, path: Path, out: Path, symbol: str | None, timeframe: str, last: int 
     manager = IndicatorManager()
     with_columns = bars.assign(**{str(name): column for each in ("volume_delta", "cvd") for name, column in manager.calculate(bars, each).items()})
     shown = with_columns.iloc[-(last or MOST_BARS) :]
-    title = f"{contract.symbol}  {timeframe}  {_span(shown)}" if footprint is not None else f"{contract.symbol}  {_span(shown)}"
+    span = _span(shown, zone_of(contract))
+    title = f"{contract.symbol}  {timeframe}  {span}" if footprint is not None else f"{contract.symbol}  {span}"
     draw(shown, contract, footprint=footprint, events=divergences(bars), title=title).savefig(out)
     click.echo(f"{out}: {len(shown):,} bars of {contract.symbol}")
 
@@ -75,6 +76,6 @@ async def _trades(path: Path, symbol: str | None) -> tuple[Contract, TradeBatch]
         return contract, await provider.historical_trades(contract, "1970-01-01T00:00:00Z")
 
 
-def _span(bars: pd.DataFrame) -> str:
-    first, last = (pd.Timestamp(at).strftime("%Y-%m-%d %H:%M") for at in (bars.index[0], bars.index[-1]))
-    return f"{first} to {last[11:] if first[:10] == last[:10] else last} UTC"
+def _span(bars: pd.DataFrame, zone: str) -> str:
+    first, last = (pd.Timestamp(at).tz_convert(zone).strftime("%Y-%m-%d %H:%M") for at in (bars.index[0], bars.index[-1]))
+    return f"{first} to {last[11:] if first[:10] == last[:10] else last} {city(zone)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import pickle
 import random
@@ -14,6 +15,7 @@ import pytest
 
 from tastytrade_provider.errors import MissingColumns, UsageError
 from tastytrade_provider.indicators import Indicator
+from tastytrade_provider.model import Bar
 from tests.checks.builders import ES, frame, random_bars
 
 Make = Callable[[], Indicator]
@@ -25,6 +27,12 @@ def history(*, unknown: float = 0.03) -> pd.DataFrame:
     found = frame(random_bars(SEED, BARS, unknown=unknown, gaps=0.02))
     found.attrs |= {"tick_size": ES.tick_size, "calendar": ES.calendar}
     return found
+
+
+@functools.cache
+def many() -> tuple[Bar, ...]:
+    """More bars than anything may keep; made once, as bars do not change."""
+    return tuple(random_bars(SEED, 10_500))
 
 
 def same(one: pd.DataFrame, other: pd.DataFrame) -> None:
@@ -118,7 +126,7 @@ def it_pickles_in_mid_stream(make: Make) -> None:
 
 def memory_does_not_grow(make: Make) -> None:
     live, sizes = make(), []
-    for bar in random_bars(SEED, 10_500):
+    for bar in many():
         live.update(bar)
         sizes.append(len(pickle.dumps(live)) if len(sizes) in (499, 10_499) else 0)
     assert sizes[499] == sizes[10_499]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 Row = dict[str, Any]
@@ -46,7 +45,7 @@ def pivots(rows: list[Row], side: str, left: int, right: int) -> list[int]:
 
 def events(
     rows: list[Row], *, left: int = 5, right: int = 5, min_gap: int = 5, max_gap: int = 60, min_price_ticks: int = 1, min_cvd: float = 0,
-    equal_ticks: int = 0, cvd_value: str = "close", tick_size: float = 0.25,
+    equal_ticks: int = 0, cvd_value: str = "close", tick_size: float = 0.25, earlier_pivots: int = 1,
 ) -> list[Row]:  # fmt: skip
     """Every divergence, from order to order of the definition: pivots, the pair, the gap, the segment, the comparison."""
     sums = cvd(rows)
@@ -54,8 +53,9 @@ def events(
     for side in ("high", "low"):
         value = "cvd" if cvd_value == "close" else f"cvd_{side}"
         at = pivots(rows, side, left, right)
-        for one, two in itertools.pairwise(at):
-            if not min_gap <= two - one <= max_gap:
+        seen: set[int] = set()  # pivots that have found one that they diverge from
+        for two, one in ((at[i], at[i - back]) for i in range(len(at)) for back in range(1, min(earlier_pivots, i) + 1)):
+            if two in seen or not min_gap <= two - one <= max_gap:
                 continue
             between = rows[one : two + 1]
             if any(row["session"] != rows[one]["session"] or not row["complete"] for row in between):
@@ -77,6 +77,7 @@ def events(
             volume = sum(row["volume"] for row in rows[one + 1 : two + 1])
             for kind, is_so in kinds.items():
                 if is_so:
+                    seen.add(two)
                     found.append(
                         {
                             "row": two + right, "pivot": two, "prev": one, "kind": kind, "direction": -1 if side == "high" else 1,

@@ -40,13 +40,24 @@ def orders(rows: list[Row]) -> list[list[int]]:
     return found
 
 
-def detail(
-    rows: list[Row], bar: Made, mine: list[Part], sources: list[int], joined: bool, least: float = 0, most: float = math.inf, sierra: bool = False
-) -> dict[str, Any]:
-    """What delta_detail says of a bar."""
+def sizes(rows: list[Row], joined: bool) -> tuple[dict[int, int], set[int]]:
+    """Lots of the order (or print) each trade belongs to, and the trades orders begin with."""
     groups = orders(rows) if joined else [[i] for i in range(len(rows))]
-    whole = {i: sum(rows[j][2] for j in group) for group in groups for i in group}
-    heads = {group[0] for group in groups}
+    return {i: sum(rows[j][2] for j in group) for group in groups for i in group}, {group[0] for group in groups}
+
+
+def detail(
+    rows: list[Row],
+    bar: Made,
+    mine: list[Part],
+    sources: list[int],
+    whole: dict[int, int],
+    heads: set[int],
+    least: float = 0,
+    most: float = math.inf,
+    sierra: bool = False,
+) -> dict[str, Any]:
+    """What delta_detail says of a bar; `whole` and `heads` as `sizes` tells them."""
     counted = [(i, lots, began) for i, lots, began in mine if least <= whole[i] <= most]
 
     def lots_of(side: int, chosen: list[Part]) -> int:

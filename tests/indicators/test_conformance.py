@@ -18,7 +18,8 @@ ALIKE: list[tuple[str, dict[str, Any]]] = [
     ("cvd", {"reset": "rth_open", "calendar": "CME Globex Equity"}),
     ("cvd", {"reset": "weekly"}),
     ("cvd", {"reset": "12:00"}),
-    ("delta_divergence", {"left": 2, "right": 1, "min_gap": 1, "max_gap": 9, "cvd_value": "extreme", "equal_ticks": 2}),
+    ("volume_delta", {"extremes": "sierra"}),
+    ("delta_divergence", {"left": 2, "right": 1, "min_gap": 1, "max_gap": 9, "cvd_value": "extreme", "equal_ticks": 2, "earlier_pivots": 3}),
 ]
 
 

@@ -30,11 +30,12 @@ def a_tape(seed: int, n: int = 700, sessions: int = 2) -> TradeBatch:
     return batch.replace(side_source=source)
 
 
-def truth(batch: TradeBatch, timeframe: str, **asked: Any) -> pd.DataFrame:
+def truth(batch: TradeBatch, timeframe: str, joined: bool, **asked: Any) -> pd.DataFrame:
     frame = Timeframe.parse(timeframe)
     rows = oracle.rows_of(batch)
+    whole, heads = plain.sizes(rows, joined)
     made = oracle.made_bars(rows, frame.n, frame.unit, WEEK)
-    said = [plain.detail(rows, bar, mine, batch.side_source.tolist(), **asked) for bar, mine in zip(made, plain.parts(rows, made), strict=True)]
+    said = [plain.detail(rows, bar, mine, batch.side_source.tolist(), whole, heads, **asked) for bar, mine in zip(made, plain.parts(rows, made), strict=True)]
     return pd.DataFrame(said, index=pd.DatetimeIndex(np.array([bar.start for bar in made]).view("M8[ns]"), tz="UTC", name="time"), dtype=float)
 
 
@@ -148,6 +149,15 @@ def test_cvd_by_size_by_hand() -> None:
     out = CVDBySize(sizes=(10,)).run(batch)["cvd"]
     assert out.tolist() == [2, -30, 7, -20]
     assert out.index.get_level_values("from_size").tolist() == [0, 10, 0, 10]
+
+
+def test_cvd_by_size_says_what_nobody_could_tell_and_what_the_exchange_told() -> None:
+    # the exchange told 2 of 2 + 3 in the small bucket; of the 30 large nobody told the side
+    batch = a_batch(time_ns=opening() + np.arange(3) * 10**9, size=[2, 3, 30], side=[1, -1, 0]).replace(side_source=np.array([0, 1, 3], np.int8))
+    out = CVDBySize(sizes=(10, 50)).run(batch)[["unknown_volume", "quality"]]
+    assert out["unknown_volume"].tolist() == [0, 30, 0]
+    assert out["quality"].tolist()[:2] == [0.4, 0]
+    assert math.isnan(out["quality"].iloc[2])
 
 
 @pytest.mark.parametrize("reset", ["session_open", "rth_open", "never", "12:00"])

@@ -68,6 +68,33 @@ def test_a_new_extreme_on_an_unchanged_cvd_is_regular_on_both_sides_until_min_cv
     assert signals(series(PEAKS, flat), min_cvd=1) == []
 
 
+# Swing highs of 5, 3 and 6 at rows 2, 6 and 10, on a CVD of 3, 0 and 1: the last is higher than the one before on a higher CVD, which is nothing,
+# and higher than the first on a lower one
+THREE = [1, 2, 5, 2, 1, 2, 3, 2, 0.5, 2, 6, 2, 1.5]
+THREE_DELTAS = [1, 1, 1, -1, -1, -1, 0, 0, 0, 0, 1, 0, 0]
+
+
+def test_a_pivot_is_compared_with_as_many_before_it_as_asked_for() -> None:
+    data = series(THREE, THREE_DELTAS)
+    assert signals(data) == []
+    assert signals(data, earlier_pivots=2) == [(12, "regular", -1.0)]
+    assert signals(data, earlier_pivots=2, max_gap=7) == []
+    (event,) = divergences(data, **TWO, earlier_pivots=2).to_dict("records")
+    assert (event["prev_pivot_ts"], event["bars_between"], event["cvd_change"], event["strength"]) == (data.index[2], 8, -2, 2 / 32)
+
+
+def test_of_several_earlier_pivots_the_nearest_that_diverges_counts() -> None:
+    # on a CVD of 3, 2 and 1 the last diverges from both; from the nearer one it is told
+    data = series(THREE, [1, 1, 1, 0, 0, 0, -1, 0, 0, 0, -1, 0, 0])
+    assert signals(data, earlier_pivots=2) == [(12, "regular", -1.0)]
+    assert DeltaDivergence(**TWO, earlier_pivots=2).run(data)["prev_pivot_offset"].iloc[12] == 6
+
+
+@pytest.mark.parametrize("row", [4, 6, 8])
+def test_a_gap_keeps_earlier_pivots_apart_too(row: int) -> None:
+    assert signals(series(THREE, THREE_DELTAS).assign(complete=[i != row for i in range(13)]), earlier_pivots=2) == []
+
+
 def test_min_strength_asks_for_a_share_of_the_volume_between_the_pivots() -> None:
     data = series(PEAKS, [1, 1, 1, -1, -1, 0, 0, 0, 0])  # 2 of 16
     assert signals(data, min_strength=0.125) == [(8, "regular", -1.0)]

@@ -67,6 +67,7 @@ PARAMS: list[dict[str, Any]] = [
     {"left": 2, "right": 3, "min_gap": 4, "max_gap": 12, "min_cvd": 5},
     {"left": 3, "right": 1, "min_gap": 1, "max_gap": 40, "cvd_value": "extreme", "min_price_ticks": 3},
     {"left": 1, "right": 2, "min_gap": 2, "max_gap": 30, "equal_ticks": 2, "min_cvd": 2.5},
+    {"left": 2, "right": 2, "min_gap": 6, "max_gap": 50, "min_cvd": 40, "earlier_pivots": 4},
 ]
 
 

@@ -49,10 +49,12 @@ def test_a_frame_needs_its_contract() -> None:
     assert len(orders(a_batch().to_dataframe(), ES)) == 1
 
 
-def test_the_es_hour_has_as_many_sweeps_as_were_counted_in_it(tapes: Path) -> None:
-    """order-flow facts, section 1: 42 orders swept more than one level."""
+def test_the_es_hour_has_as_many_orders_and_sweeps_as_were_counted_in_it(tapes: Path) -> None:
+    """order-flow facts, section 1: 2,972 prints with a side are 2,833 orders, 42 swept more than one level."""
     rows = pd.read_csv(tapes / "es_h4_20231225_trades_bbo.csv.gz")
     rows["time"] = pd.to_datetime(rows["ts_event_ns"], utc=True)
     out = orders(rows[["time", "price", "size", "side"]], Contract("ES", "/ESH4", tick_size=0.25))
     assert (out["ticks"] > 0).sum() == 42
     assert out["size"].sum() == 9892
+    sided = out[out["side"] != 0]  # all but the opening auction
+    assert (len(sided), sided["prints"].sum()) == (2833, 2972)
