@@ -43,8 +43,8 @@ class TradeStream(Protocol):
 class TradeSource(Protocol):
     """What this shell needs of a DataProvider."""
 
-    def subscribe_trades(self, contract: Contract) -> TradeStream:
-        """Every trade from now on."""
+    def follow_trades(self, contract: Contract, *, fill: bool = True) -> TradeStream:
+        """The session's trades so far, every trade from now on, and after a roll the new month's."""
 
 
 class SharedSet:
@@ -77,7 +77,7 @@ class SharedSet:
         self._offset_ns: int | None = None
         self._reading: asyncio.Future[TradeBatch | Gap | Roll] | None = None
         self._room = asyncio.Event()
-        self.trades = source.subscribe_trades(contract)
+        self.trades = source.follow_trades(contract, fill=clock is not None)
 
     def serves(self, source: TradeSource, contract: Contract, timeframe: Timeframe, clock: Callable[[], int] | None) -> bool:
         """Whether a strategy that asks for this can be served by this set."""

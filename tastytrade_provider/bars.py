@@ -129,7 +129,11 @@ class BarBuilder:
     # -- in
 
     def add(self, batch: TradeBatch) -> list[Bar]:
-        """Enter trades. Returns closed bars, and earlier ones re-issued with a higher revision, in time order."""
+        """Enter trades. Returns closed bars, and earlier ones re-issued with a higher revision, in time order. UsageError for trades of another contract."""
+        if batch.contract is not self.contract and batch.contract.symbol != self.contract.symbol:
+            raise UsageError(
+                f"trades of {batch.contract.symbol} for bars of {self.contract.symbol}; each contract has a BarBuilder of its own, also after a roll"
+            )
         columns = batch.columns
         ordered, some, _ = k.survey(columns["time_ns"], columns["index"], columns["lots"], columns["action"], columns["flags"])
         if not ordered or (some & _LEG and not self._legs):

@@ -13,7 +13,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 from .errors import NotSupported, UsageError
+from .follow import Following
 from .model import Bar, Contract, Gap, Quote, Roll, Summary, TradeBatch
+from .pace import Pace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -290,7 +292,7 @@ class Subscription(Generic[T]):
             self._wake.set_result(None)
 
 
-async def all_ended(subscriptions: Iterable[Subscription[Any]]) -> None:
+async def all_ended(subscriptions: Iterable[Subscription[Any] | Following]) -> None:
     """Wait until every one of them has ended; raises the first error that ended one."""
     await asyncio.gather(*(subscription.ended() for subscription in subscriptions))
 
@@ -305,6 +307,8 @@ class DataProvider(ABC):
     capabilities: Capabilities
     progress: Callable[[str, int, float], None] | None = None
     """Set it to be told how a long history comes along: (what, rows so far, share of the range that is here, 0 to 1). None: nobody is told."""
+    playback: Pace | None = None
+    """The pace of a feed that is played: it can be paused. None: the market's own."""
 
     @property
     @abstractmethod
@@ -350,6 +354,12 @@ class DataProvider(ABC):
     def subscribe_trades(self, contract: Contract) -> Subscription[TradeBatch | Gap | Roll]:
         """Every trade from now on, in batches, with gaps and rolls in the same stream."""
         raise self._lacks("trades")
+
+    def follow_trades(self, contract: Contract, *, fill: bool = True) -> Following:
+        """`subscribe_trades` for a program that starts at any moment and stays: first the session's trades so far (not with `fill=False`), and after a Roll
+        the new month's trades in the same way. What CVD and the first bar need in order to be right.
+        """
+        return Following(self, contract, fill=fill)
 
     def subscribe_quotes(self, contract: Contract) -> Subscription[Quote | Gap]:
         """Best bid and ask as they change."""

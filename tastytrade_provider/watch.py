@@ -12,7 +12,7 @@ import numpy as np
 
 from .bars import Footprint
 from .indicators import IndicatorManager, Update
-from .model import Action, Bar, Contract, Gap, Roll, SideSource, TradeBatch
+from .model import Action, Bar, Contract, Gap, Roll, SideSource, TradeBatch, TradeFlag
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,6 +46,8 @@ class Watched:
         elif isinstance(item, Gap):
             self.gaps.append(item)
         self._keep(self.live.add(item))
+        if isinstance(item, Roll):
+            self.contract = item.new
 
     def tick(self, speed: float = 1.0) -> None:
         """Let the exchange's clock run on since the last trade, `speed` times as fast as ours, so that bars close though nobody trades."""
@@ -62,7 +64,7 @@ class Watched:
         if n:
             now = time.monotonic()
             self.last = float(batch.price[new][-1])
-            self._arrivals.append((now, n))
+            self._arrivals.append((now, int((new & (batch.flags & TradeFlag.BACKFILL == 0)).sum())))
             self._clock = int(batch.time_ns[new][-1]), now
 
     @property
@@ -101,6 +103,7 @@ class Watched:
             "delta": size(buy - sell),
             "cvd_high": size(max((lots(update.values["cvd_high"]) for update in updates), default=0)),
             "cvd_low": size(min((lots(update.values["cvd_low"]) for update in updates), default=0)),
+            "cvd_since": None if self.live.cvd.since_ns is None else _iso(self.live.cvd.since_ns),
             "poc": Footprint.merged(self.contract, cells).poc if cells else None,
             "open": bars[0].open if bars else None,
             "high": max((bar.high for bar in bars if bar.high is not None), default=None),
@@ -126,6 +129,10 @@ def _key(bar: Bar) -> tuple[int, int]:
     return (bar.start_ns, 0) if bar.timeframe.is_time else (bar.session.toordinal(), bar.bar_no)
 
 
+def _iso(time_ns: int) -> str:
+    return f"{np.datetime_as_string(np.datetime64(time_ns, 'ns'), unit='s')}Z"
+
+
 def _columns(bars: list[Bar]) -> tuple[list[float], list[float], list[float]]:
     return [bar.volume for bar in bars], [bar.buy_volume or 0.0 for bar in bars], [bar.sell_volume or 0.0 for bar in bars]
 
@@ -134,7 +141,7 @@ def bar_record(update: Update) -> dict[str, Any]:
     """One bar and its indicator values, ready for JSON: NaN is None, and what is a volume is the exact decimal of its whole lots."""
     bar = update.bar
     record: dict[str, Any] = {
-        "time": np.datetime_as_string(np.datetime64(bar.start_ns, "ns"), unit="s") + "Z",
+        "time": _iso(bar.start_ns),
         "open": bar.open,
         "high": bar.high,
         "low": bar.low,
@@ -161,7 +168,7 @@ def table(watched: Iterable[Watched], title: str, caption: str = "") -> Table:
 
     grid = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left", box=None, pad_edge=False, header_style="bold underline")
     left = ("contract", "sides from", "divergence")
-    for name in ("contract", "last", "bar delta", "CVD", "high", "low", "sides from", "trades", "/s", "divergence"):
+    for name in ("contract", "last", "bar delta", "CVD", "since (UTC)", "high", "low", "sides from", "trades", "/s", "divergence"):
         grid.add_column(name, justify="left" if name in left else "right", no_wrap=name != "divergence")
     for one in watched:
         forming, cvd = one.live.forming, one.live.cvd
@@ -171,6 +178,7 @@ def table(watched: Iterable[Watched], title: str, caption: str = "") -> Table:
             "-" if one.last is None else f"{one.last:.10g}",
             "-" if delta is None else _signed(delta),
             _signed(cvd.value),
+            "-" if cvd.since_ns is None else _iso(cvd.since_ns)[11:19],
             _signed(cvd.high),
             _signed(cvd.low),
             _shares(one.by_source),

@@ -10,6 +10,7 @@ from typing import Any
 import click
 import orjson
 
+from ..follow import Following
 from ..provider import DataProvider, Subscription, all_ended
 from ..watch import Watched, table
 
@@ -19,7 +20,7 @@ _PLAIN_EVERY_S = 5.0
 
 async def show(
     watched: Sequence[Watched],
-    subscriptions: Sequence[Subscription[Any]],
+    subscriptions: Sequence[Subscription[Any] | Following],
     provider: DataProvider,
     title: str,
     *,

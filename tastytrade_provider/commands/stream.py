@@ -23,10 +23,7 @@ async def _stream(provider: DataProvider, symbols: tuple[str, ...], timeframe: s
     manager = IndicatorManager()
     async with provider:
         watched = [Watched(await provider.resolve(symbol), timeframe, manager) for symbol in symbols]
-        subscriptions = []
-        for one in watched:
-            subscriptions.append(provider.subscribe_trades(one.contract))
-            subscriptions[-1].on(one.add)
-        await show(watched, subscriptions, provider, f"live from {provider.name}", seconds=seconds, quiet=json, clock_speed=1.0)
+        followed = [provider.follow_trades(one.contract).on(one.add) for one in watched]
+        await show(watched, followed, provider, f"live from {provider.name}", seconds=seconds, quiet=json, clock_speed=1.0)
         if json:
             as_json(watched, provider, single=len(watched) == 1, more={})

@@ -30,6 +30,9 @@ class Feed:
         self.tap.grant()
         return self.tap
 
+    def follow_trades(self, contract: Contract, *, fill: bool = True) -> Subscription[TradeBatch | Gap | Roll]:
+        return self.subscribe_trades(contract)
+
     def _cancelled(self, sub: object) -> None:
         self.cancelled += 1
 

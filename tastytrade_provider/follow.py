@@ -1,0 +1,166 @@
+"""A contract's trades for a program that starts at any moment and stays: the session's so far, then live, and after a roll the new month's likewise."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+
+from .errors import MarketDataError, NoData, NotSupported
+from .model import Action, Array, Contract, Gap, Roll, TradeBatch
+from .sessions import session_at
+
+if TYPE_CHECKING:
+    from .provider import DataProvider, SubscriptionStats
+
+Item = TradeBatch | Gap | Roll
+
+_FILL_S: Final = 10.0  # how long the session's trades so far may take to come
+
+
+class Following:
+    """What `DataProvider.follow_trades` gives: `async for item in following`, or `following.on(callback)`.
+
+    A trade that was both fetched and told live comes once. Where the session's trades cannot be fetched, a Gap comes before the first live one. A Roll is
+    followed by the new month's trades, and nothing more of the old one.
+
+    contract    the one followed now; another after a Roll        problem     why there is nothing from before the subscription, in words; None: there is
+    covered_ns  UTC ns from which on every trade was handed over, but for gaps told; None before the first
+    """
+
+    def __init__(self, provider: DataProvider, contract: Contract, *, fill: bool = True, since_ns: int | None = None) -> None:
+        self.contract = contract
+        self.problem: str | None = None
+        self.covered_ns: int | None = None
+        self._provider, self._fill, self._known_ns = provider, fill, since_ns
+        self._live = provider.subscribe_trades(contract)
+        self._waiting: deque[Item] = deque()
+        self._has_begun = False
+        self._lacks: tuple[int, str] | None = None  # since when trades are missing, and why: until the first live one
+        self._filled: Array | None = None  # indices of the trades that were fetched, as long as a live one may be among them
+        self._filled_ns = 0
+        self._running: asyncio.Task[None] | None = None
+        self._has_ended = False
+
+    async def ready(self) -> None:
+        """Wait until the feed has accepted the subscription; raises what it refused it with."""
+        await self._live.ready()
+
+    @property
+    def stats(self) -> SubscriptionStats:
+        """Of the live subscription."""
+        return self._live.stats
+
+    def on(self, callback: Callable[[Item], object]) -> Self:
+        """Call `callback(item)` for each item. If it raises, that ends it, and `ended` raises it too."""
+        self._running = asyncio.get_running_loop().create_task(self._run(callback), name=f"follow {self.contract.symbol}")
+        return self
+
+    async def ended(self) -> None:
+        """Wait until nothing more will come; raises the error that ended it."""
+        if self._running is None:
+            await self._live.ended()
+        else:
+            await asyncio.shield(self._running)
+
+    def cancel(self) -> None:
+        """End it; what waits is discarded."""
+        self._has_ended = True
+        self._waiting.clear()
+        self._live.cancel()
+
+    def __aiter__(self) -> AsyncIterator[Item]:
+        return self
+
+    async def __anext__(self) -> Item:
+        if not self._has_begun:
+            await self._begin()
+        while not self._waiting:
+            self._pass(await self._live.__anext__())
+        return self._waiting.popleft()
+
+    # -- the work
+
+    async def _run(self, callback: Callable[[Item], object]) -> None:
+        def take(item: Item) -> None:
+            self._pass(item)
+            while self._waiting:
+                callback(self._waiting.popleft())
+
+        while not self._has_begun and not self._has_ended:
+            await self._begin()
+            while self._waiting:
+                callback(self._waiting.popleft())
+            live = self._live
+            live.on(take)
+            await live.ended()
+
+    def _pass(self, item: Item) -> None:
+        """A live item; what it means goes to those that wait to be handed over."""
+        if isinstance(item, TradeBatch) and (self._filled is not None or self._lacks is not None or self.covered_ns is None):
+            item = self._first(item)
+            if len(item) == 0:
+                return
+        self._waiting.append(item)
+        if isinstance(item, Roll):
+            self._live.cancel()
+            self.contract, self.covered_ns, self._known_ns, self._has_begun = item.new, None, None, False
+            self._filled = self._lacks = None
+            self._live = self._provider.subscribe_trades(item.new)
+
+    def _first(self, batch: TradeBatch) -> TradeBatch:
+        """The first live trades: without those fetched before, and behind the gap that they end."""
+        if self._filled is not None:
+            if (batch.time_ns > self._filled_ns).all():
+                self._filled = None
+            else:
+                batch = batch[(batch.action != Action.NEW) | ~np.isin(batch.index, self._filled)]
+        new = batch.time_ns[batch.action == Action.NEW]
+        if new.size:
+            first_ns = int(new.min())
+            if self._lacks is not None:
+                (start_ns, why), self._lacks = self._lacks, None
+                self._waiting.append(Gap(self.contract, min(start_ns, first_ns), first_ns + 1, why))
+            if self.covered_ns is None:
+                self.covered_ns = first_ns
+        return batch
+
+    async def _begin(self) -> None:
+        self._has_begun = True
+        if not self._fill:
+            return
+        await self._live.ready()  # what is told live begins before what is fetched ends
+        provider, contract, known_ns = self._provider, self.contract, self._known_ns
+        # of a market that is played, its own clock: ours may be in another session. A calendar may take a second to load
+        opened_ns = (await asyncio.to_thread(session_at, contract.calendar, provider.now_ns())).open_ns
+        start_ns = max(opened_ns, known_ns or 0)
+        try:
+            found = await self._fetch(provider, contract, start_ns)
+        except (MarketDataError, TimeoutError) as error:
+            if isinstance(error, NoData) and provider.playback is not None:
+                return  # what is played begins with its first trade
+            self.problem = f"trades before the {'subscription' if known_ns is None else 'reconnect'} could not be fetched: {error or 'no answer in time'}"
+            self._lacks = start_ns, "no history" if known_ns is None else "connection lost"
+            return
+        self.problem = None
+        self.covered_ns = opened_ns if known_ns is None else known_ns
+        if len(found):
+            self._filled, self._filled_ns = found.index.copy(), int(found.time_ns.max())
+            self._waiting.append(found)
+
+    @staticmethod
+    async def _fetch(provider: DataProvider, contract: Contract, start_ns: int) -> TradeBatch:
+        able = provider.capabilities
+        if not able.historical_trades or not able.has_index:  # without numbers nobody could tell which trades are in both
+            raise NotSupported(f"provider '{provider.name}' has no numbered trades of the past")
+        async with asyncio.timeout(_FILL_S):
+            return await provider.historical_trades(contract, _stamp(start_ns))
+
+
+def _stamp(time_ns: int) -> Any:
+    import pandas as pd
+
+    return pd.Timestamp(time_ns, unit="ns", tz="UTC")

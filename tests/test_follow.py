@@ -1,0 +1,169 @@
+"""Following a contract: what was before the subscription, what comes live, and the new month after a roll, each trade once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tastytrade_provider.emulator import Emulator, Market
+from tastytrade_provider.errors import ConnectionLost, NoData
+from tastytrade_provider.follow import Item
+from tastytrade_provider.model import Action, Contract, Gap, Roll, TradeBatch
+from tastytrade_provider.pace import Pace
+from tastytrade_provider.provider import Capabilities, DataProvider, ProviderStatus, Subscription
+from tastytrade_provider.registry import create_provider
+from tests.checks.builders import ES, MINUTE_NS, a_batch, opening
+from tests.checks.sources import Excerpt, until
+from tests.test_providers import login
+
+NEXT = Contract("ES", "/ESH7", "/ESH27:XCME", tick_size=0.25)
+OPENED_NS = opening() - 15 * 3600 * 10**9 - 30 * MINUTE_NS  # Sunday evening, 17:00 in Chicago
+
+
+def trades(*index: int, contract: Contract = ES, action: Action = Action.NEW) -> TradeBatch:
+    """Trade n is that of the n-th second after Monday's cash open."""
+    n = len(index)
+    return a_batch(contract, time_ns=[opening() + i * 10**9 for i in index], index=list(index), action=[int(action)] * n)
+
+
+class Feed(DataProvider):
+    """A tap for each contract, and a past to be asked for."""
+
+    name = "hand"
+
+    def __init__(self, past: dict[str, TradeBatch | Exception], *, has_index: bool = True) -> None:
+        self.capabilities = Capabilities(trades=True, historical_trades=True, has_index=has_index)
+        self.past, self.asked = past, list[tuple[str, int]]()
+        self.taps: dict[str, Subscription[Item]] = {}
+        self.left: list[str] = []
+
+    @property
+    def is_connected(self) -> bool:
+        return True
+
+    async def connect(self) -> None: ...
+    async def disconnect(self) -> None: ...
+    async def resolve(self, symbol: str) -> Contract:
+        return ES
+
+    async def contracts(self, root: str) -> list[Contract]:
+        return [ES, NEXT]
+
+    def status(self) -> ProviderStatus:
+        return ProviderStatus("connected", 0)
+
+    def now_ns(self) -> int:
+        return opening()
+
+    async def historical_trades(self, contract: Contract, start: Any, end: Any = None) -> TradeBatch:
+        self.asked.append((contract.symbol, pd.Timestamp(start).value))
+        found = self.past[contract.symbol]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def subscribe_trades(self, contract: Contract) -> Subscription[Item]:
+        tap = self.taps[contract.symbol] = Subscription[Item](contract, on_cancel=lambda _: self.left.append(contract.symbol))
+        tap.grant()
+        return tap
+
+
+def told(items: list[Item]) -> list[object]:
+    """Indices of trades, and what else there is by its kind."""
+    found: list[object] = []
+    for item in items:
+        found += item.index.tolist() if isinstance(item, TradeBatch) else [item]
+    return found
+
+
+async def followed(feed: Feed, *live: Item, how: str, fill: bool = True) -> list[Item]:
+    """What is handed over of these live items, which came before the past was fetched; read in one of the two ways."""
+    following = feed.follow_trades(ES, fill=fill)
+    for item in live:
+        feed.taps[ES.symbol].put(item)
+    feed.taps[ES.symbol].end()
+    if how == "iterated":
+        return [item async for item in following]
+    items: list[Item] = []
+    await following.on(items.append).ended()
+    return items
+
+
+both = pytest.mark.parametrize("how", ["iterated", "called"])
+
+
+@both
+async def test_the_sessions_trades_come_first_and_one_that_is_told_live_too_comes_once(how: str) -> None:
+    feed = Feed({ES.symbol: trades(1, 2, 3)})
+    withdrawn = trades(2, action=Action.CANCEL)
+    assert told(await followed(feed, trades(2, 3, 4), withdrawn, trades(5), how=how)) == [1, 2, 3, 4, 2, 5]
+    assert feed.asked == [(ES.symbol, OPENED_NS)]
+
+
+@both
+@pytest.mark.parametrize("error", [NoData("they go back to 14:00 only"), ConnectionLost("no answer")])
+async def test_where_they_cannot_be_fetched_a_gap_from_the_open_comes_before_the_first_live_trade(how: str, error: Exception) -> None:
+    gap = Gap(ES, OPENED_NS, opening() + 7 * 10**9 + 1, "no history")
+    assert told(await followed(Feed({ES.symbol: error}), trades(7), trades(8), how=how)) == [gap, 7, 8]
+
+
+async def test_without_numbers_nobody_could_tell_a_trade_that_comes_twice_so_the_past_is_not_fetched() -> None:
+    feed = Feed({ES.symbol: trades(1)}, has_index=False)
+    gap, *rest = await followed(feed, trades(7), how="iterated")
+    assert isinstance(gap, Gap)
+    assert (told(rest), feed.asked) == ([7], [])
+
+
+async def test_what_is_played_begins_with_its_first_trade() -> None:
+    feed = Feed({ES.symbol: NoData("nothing was played yet")})
+    feed.playback = Pace()
+    assert told(await followed(feed, trades(7), how="iterated")) == [7]
+
+
+@both
+async def test_after_a_roll_come_the_new_months_trades_and_none_of_the_old(how: str) -> None:
+    feed = Feed({ES.symbol: trades(1), NEXT.symbol: trades(1, 2, contract=NEXT)})
+    following = feed.follow_trades(ES)
+    roll = Roll(ES, NEXT, opening() + 3 * 10**9)
+    for item in (trades(2), roll, trades(3)):
+        feed.taps[ES.symbol].put(item)
+    items: list[Item] = []
+    reading = asyncio.ensure_future(_into(following, items)) if how == "iterated" else asyncio.ensure_future(following.on(items.append).ended())
+    await until(lambda: NEXT.symbol in feed.taps, "the new month was not subscribed")
+    feed.taps[NEXT.symbol].put(trades(2, 4, contract=NEXT))
+    feed.taps[NEXT.symbol].end()
+    await reading
+    assert told(items) == [1, 2, roll, 1, 2, 4]
+    assert [item.contract for item in items if isinstance(item, TradeBatch)] == [ES, ES, NEXT, NEXT]
+    assert (feed.left, following.contract) == ([ES.symbol], NEXT)
+
+
+async def _into(following: Any, items: list[Item]) -> None:
+    async for item in following:
+        items.append(item)
+
+
+async def test_a_callback_that_raises_ends_it_and_is_raised() -> None:
+    feed = Feed({ES.symbol: trades(1)})
+    following = feed.follow_trades(ES).on(lambda item: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        await following.ended()
+
+
+async def test_the_provider_itself_is_asked_for_the_new_month_and_no_more_for_the_old() -> None:
+    source = Excerpt(Market(seed=5, roots=("ES",), prints_per_s=2.0), 600)
+    async with Emulator(source, speed=60, start_on=("TimeAndSale",)) as emulator, create_provider(login(emulator)) as provider:
+        old = await provider.resolve("ES")
+        new = next(one for one in await provider.contracts("ES") if one != old)
+        items: list[Item] = []
+        following = provider.follow_trades(old, fill=False).on(items.append)
+        await until(lambda: items, "no trades came")
+        n = len(items)
+        provider._trades.put(roll := Roll(old, new, int(items[-1].time_ns[-1])))  # type: ignore[attr-defined,union-attr]  # as at the session's open
+        await until(lambda: following.contract == new and [one.symbol for one in provider._trades.wanted()] == [new.streamer_symbol], "it was not asked for")  # type: ignore[attr-defined]
+        await emulator.wait_finished()
+        assert [item for item in items[n:] if not isinstance(item, TradeBatch) or item.contract != old] == [roll]
+        assert items[-1] == roll
