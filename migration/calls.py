@@ -10,7 +10,7 @@ import libcst as cst
 
 from .imports import dotted, module_value
 from .learning import Learning
-from .rule import COMPUTED, Api, Kind, Rule, When
+from .rule import COMPUTED, Api, Kind, Only, Rule, When
 from .rules import find, names, unmistakable
 from .values import FOREIGN, Const, Foreign, Function, Instance, Library, Many, Method, Thing, UserClass, Value, is_ib, made, matters, returned
 
@@ -59,7 +59,13 @@ class Calls(Learning):
         return "native" if counted else "ib"
 
     def _choose(self, rules: list[Rule], arguments: Sequence[cst.Arg] | None) -> Rule | None:
-        return next((rule for rule in rules if rule.when is None or self._argument(rule.when, arguments) in rule.when.values), None)
+        return next((rule for rule in rules if self._holds(rule.when, arguments)), None)
+
+    def _holds(self, when: When | Only | None, arguments: Sequence[cst.Arg] | None) -> bool:
+        if isinstance(when, Only):
+            given = {argument.keyword.value if argument.keyword else "" for argument in arguments or ()}  # "": by position or from a star, so it may be any
+            return when.argument in given and given.isdisjoint({"", *when.without})
+        return when is None or self._argument(when, arguments) in when.values
 
     def _argument(self, when: When, arguments: Sequence[cst.Arg] | None) -> str:
         if arguments is None:
@@ -129,11 +135,12 @@ class Calls(Learning):
 
     def _made(self, of: Library, token: cst.CSTNode, node: cst.CSTNode) -> Value:
         kind: Kind = "function" if of.path.startswith("util.") else "class"
-        if rules := find(of.api, kind, of.path):
-            self.record(rules[0], token, node)
+        rule = self._choose(find(of.api, kind, of.path), node.args if isinstance(node, cst.Call) else None)
+        if rule is not None:
+            self.record(rule, token, node)
         if kind == "function":
             return FOREIGN
-        return Thing("contract") if rules and rules[0].anchor in ("contracts", "continuous") else made(of)
+        return Thing("contract") if rule is not None and rule.anchor in ("contracts", "continuous") else made(of)
 
     def _dynamic(self, node: cst.Call) -> Value:
         """getattr and its kin on something of IB's; None where the call is nothing of the sort."""

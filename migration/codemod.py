@@ -22,7 +22,7 @@ from .scanner import NAMES, Unread, files_of
 
 Target = Literal["compat", "provider"]
 _REWRITERS: Final = {"compat": to_compat, "provider": to_provider}
-_ORDERS: Final = "orders go through the same object: give them an IB of their own first, then rewrite (migration/GUIDE.md#orders)"
+_ORDERS: Final = "orders go through the same object: give them an IB of their own first, then rewrite (tastytrade-provider migrate guide orders)"
 
 
 @dataclass(frozen=True, slots=True)

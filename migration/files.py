@@ -51,6 +51,8 @@ def read_bars(path: Path | str, *, zone: str | None = None) -> Stored:
         found = pd.read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else pd.read_csv(path)
     except ImportError as error:
         raise MissingExtra("reading Parquet needs pyarrow: pip install 'tastytrade-provider[store]'") from error
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there is no such file") from None
     except (ValueError, OSError) as error:  # pandas' parser errors and pyarrow's are ValueErrors
         raise UsageError(f"{path}: not a CSV or Parquet file that can be read: {str(error)[:160]}") from None
     try:

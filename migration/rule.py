@@ -15,7 +15,8 @@ Kind = Literal["class", "subclass", "method", "event", "attribute", "function", 
 """How a name is met: called to make an object, extended, called on an object, used as an event, read, called, defined in a subclass of EWrapper,
 reached by a computed name, or (pandas) a form of code."""
 
-GUIDE: Final = "migration/GUIDE.md"
+GUIDE: Final = "tastytrade-provider migrate guide"
+"""What prints a section of the guide, wherever the package is installed."""
 COMPUTED: Final = "(computed)"
 """In `When.values`: the argument is neither written out at the call nor a constant or a default of the same module."""
 
@@ -28,6 +29,20 @@ class When:
     position: int
     values: tuple[str, ...]
     default: str = COMPUTED
+
+    def __str__(self) -> str:
+        return f"with {self.argument} {' or '.join(self.values)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """A condition on what the call names: `argument`, by keyword, and none of `without`, by keyword or by position."""
+
+    argument: str
+    without: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"with {self.argument} and no {' or '.join(self.without)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +58,15 @@ class Rule:
     provider: str
     anchor: str
     advice: str
-    when: When | None = None
+    when: When | Only | None = None
 
     @property
     def guide(self) -> str:
-        """Where the guide speaks of it."""
-        return f"{GUIDE}#{self.anchor}"
+        """The command that prints what the guide says of it."""
+        return f"{GUIDE} {self.anchor}"
 
 
-def row(id: str, effort: Effort, what: str, names: str, compat: str, provider: str, anchor: str, advice: str, when: When | None = None) -> Rule:
+def row(id: str, effort: Effort, what: str, names: str, compat: str, provider: str, anchor: str, advice: str, when: When | Only | None = None) -> Rule:
     """A rule as it is written in the table: `what` is library and kind; a name with a star stands for itself and its `Async` twin.
 
     >>> row("snapshot", "Auto", "ib method", "reqTickers* ticker", "", "", "", "").names

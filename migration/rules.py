@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from .rule import COMPUTED, Api, Kind, Rule, When, row
+from .rule import COMPUTED, Api, Kind, Only, Rule, When, row
 
 _NO_HISTORY: Final = (
     *("BID_ASK", "HISTORICAL_VOLATILITY", "OPTION_IMPLIED_VOLATILITY", "FEE_RATE", "AGGTRADES"),
@@ -68,6 +68,9 @@ CALL_SITES: Final[tuple[Rule, ...]] = (
         "unchanged", "standard library", "frames",
         "Only a convenience: logging, pandas or nothing."),
     # Contracts
+    row("contract-by-id", "Manual", "ib class", "Future ContFuture Contract",
+        "none", 'provider.resolve("ESZ6")', "contracts",
+        "A conId is IB's own number: write symbol and month.", Only("conId", ("symbol", "localSymbol", "tradingClass"))),
     row("future", "Auto", "ib class", "Future",
         "unchanged", 'provider.resolve("ESZ6")', "contracts",
         "Root and month make the symbol; `ES` alone is the front month."),
@@ -325,7 +328,7 @@ def table(rules: Iterable[Rule] = CALL_SITES) -> str:
     lines = ["| call | rule | class | on compat.IB | on DataProvider | to know |", "| --- | --- | --- | --- | --- | --- |"]
     for rule in rules:
         shown = ", ".join(f"`{name}`" for name in rule.names)
-        condition = f" with {rule.when.argument} {' or '.join(rule.when.values)}" if rule.when else ""
+        condition = f" {rule.when}" if rule.when else ""
         library = "ibapi: " if rule.api == "native" else ""
         lines.append(f"| {library}{shown}{condition} | [{rule.id}](#{rule.anchor}) | {rule.effort} | {rule.compat} | {rule.provider} | {rule.advice} |")
     return "\n".join(lines) + "\n"

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import datetime as dt
+import math
 import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("libcst")
 pytest.importorskip("ib_async", reason="the extra [ib] is not installed")
 
+import ib_async
+
 from migration.guide import anchors, examples
 from tastytrade_provider.emulator import Emulator
+from tastytrade_provider.model import Bar
+from tests.checks.builders import a_bar
 from tests.checks.sources import until
 from tests.migration.pairs import at_the_exchange, command, followed, printed, run
 from tests.migration.world import NOW_NS, SECOND_NS, World, an_exchange
@@ -34,7 +43,7 @@ async def market(emulator: Emulator, lines: list[str]) -> None:
         await until(lambda: any(line.startswith(start) for line in lines), lambda: f"nothing was said of the bar of {start}: {lines}")  # noqa: B023
 
 
-def text_of(name: str) -> str:
+def text_of(name: str | Path) -> str:
     return Path(name).read_text("utf-8")
 
 
@@ -86,6 +95,36 @@ async def test_every_command_of_the_tutorial_does_what_the_tutorial_says(tmp_pat
             diff = [row for row in said.splitlines() if row]
             assert diff == ["1 file written: 1 changes, 1 TODOs"]
     assert (folder / "report" / "report.html").is_file()
+
+
+def tells(name: str, bars: list[Bar]) -> list[str]:
+    """What a program's `tell` says of each bar that closes, over those before it."""
+    theirs = [ib_async.BarData(date=dt.datetime.fromtimestamp(bar.start_ns / 1e9, dt.UTC), close=bar.close) for bar in bars]
+    tree = ast.parse(text_of(TUTORIAL / name))
+    [function] = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "tell"]
+    lines: list[str] = []
+    names: dict[str, Any] = {"FAST": 5, "SLOW": 20, "util": ib_async.util, "math": math, "np": np, "dt": dt} | printed(lines)
+    exec(compile(ast.Module([function], []), name, "exec"), names)
+    for count in range(1, len(bars) + 1):
+        names["tell"](*([theirs[:count]] if name == "es_signal.py" else [bars[count - 1], [bar.close for bar in bars[:count]]]))
+    return lines
+
+
+@pytest.mark.parametrize("name", ["es_signal.py", "es_signal_provider.py"])
+def test_there_is_no_signal_before_there_are_as_many_bars_as_the_slow_average_needs(name: str) -> None:
+    bars = [a_bar(5 * number, close=6000.0 + number) for number in range(21)]
+    first, second = tells(name, bars)
+    assert first.startswith("16:05 close 6019.00  fast 6017.00  slow 6009.50  LONG")  # the means of 6015 to 6019 and of 6000 to 6019
+    assert second.startswith("16:10 close 6020.00  fast 6018.00  slow 6010.50  LONG")
+
+
+def test_without_a_login_the_program_on_the_interface_ends_with_what_is_missing_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(TUTORIAL)
+    monkeypatch.setattr(sys, "argv", ["es_signal_provider.py"])
+    for variable in ("TT_SECRET", "TT_REFRESH"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(SystemExit, match=r"^ConfigError: config\.yaml: tastytrade\.client_secret: missing, .* set TTP_TASTYTRADE__CLIENT_SECRET or TT_SECRET"):
+        exec(compile(text_of("es_signal_provider.py"), "es_signal_provider.py", "exec"), {"__name__": "__main__"})
 
 
 def test_the_configuration_that_the_tutorial_shows_is_the_one_beside_it() -> None:

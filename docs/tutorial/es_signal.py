@@ -1,8 +1,11 @@
 """Two moving averages over five-minute bars of the E-mini S&P 500: what they say now, and at each bar that closes.
 
 python es_signal.py 2    stops after two new bars; without a number it goes on
+
+There is no signal, and no line, before the session has as many bars as the slow average needs.
 """
 
+import math
 import sys
 
 from ib_async import IB, Future, util
@@ -20,6 +23,8 @@ bars = ib.reqHistoricalData(es, endDateTime="", durationStr="1 D", barSizeSettin
 def tell(closed):
     frame = util.df(closed)
     fast, slow = (frame["close"].rolling(length).mean().iloc[-1] for length in (FAST, SLOW))
+    if math.isnan(slow):
+        return
     last = closed[-1]
     print(f"{last.date:%H:%M} close {last.close:.2f}  fast {fast:.2f}  slow {slow:.2f}  {'LONG' if fast > slow else 'SHORT'}")
 

@@ -1,6 +1,8 @@
 """The same signal on the interface, with what each bar's buyers and sellers did.
 
 python es_signal_provider.py 2    stops after two new bars; without a number it goes on
+
+There is no signal, and no line, before the session has as many bars as the slow average needs.
 """
 
 import asyncio
@@ -9,7 +11,7 @@ import sys
 
 import numpy as np
 
-from tastytrade_provider import Bar, create_provider
+from tastytrade_provider import Bar, MarketDataError, create_provider
 
 FAST, SLOW = 5, 20
 NEW_BARS = int(sys.argv[1]) if len(sys.argv) > 1 else None
@@ -34,10 +36,15 @@ async def main():
 
 
 def tell(bar, closes):
+    if len(closes) < SLOW:
+        return
     fast, slow = (np.mean(closes[-length:]) for length in (FAST, SLOW))
     start = dt.datetime.fromtimestamp(bar.start_ns / 1e9, dt.UTC)
     signal = "LONG" if fast > slow else "SHORT"
     print(f"{start:%H:%M} close {bar.close:.2f}  fast {fast:.2f}  slow {slow:.2f}  {signal}  delta {bar.delta:+.0f}")
 
 
-asyncio.run(main())
+try:
+    asyncio.run(main())
+except MarketDataError as error:  # such as a login that is missing or refused
+    sys.exit(f"{type(error).__name__}: {error}")

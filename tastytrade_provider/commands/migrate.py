@@ -13,7 +13,7 @@ import click
 import orjson
 
 from .. import __version__
-from ..errors import MissingExtra, UsageError
+from ..errors import MissingExtra
 
 if TYPE_CHECKING:
     from migration.scanner import Report
@@ -22,7 +22,7 @@ _TOLD_EVERY_S = 1.0
 
 
 def scan(path: Path, as_json: bool, sarif: Path | None, html: Path | None, pandas3: bool) -> int:
-    """List the call sites of IB's libraries. 0: none, 1: there are some."""
+    """List the call sites of IB's libraries. 0: none, 1: there are some, 2: none, but not all could be read."""
     report: Report = _tool("scanner").scan(path, with_pandas3=pandas3, progress=_progress())
     if sarif is not None:
         _write(sarif, orjson.dumps(_tool("sarif").to_sarif(report, path, __version__), option=orjson.OPT_INDENT_2) + b"\n")
@@ -34,7 +34,7 @@ def scan(path: Path, as_json: bool, sarif: Path | None, html: Path | None, panda
         _tell(report, path)
     for one in report.unread:
         click.echo(f"not read: {one.file}: {one.reason}", err=True)
-    return int(bool(report.hits))
+    return 1 if report.hits else 2 if report.unread else 0
 
 
 def rewrite(path: Path, to: Literal["compat", "provider"], write: bool) -> int:
@@ -58,16 +58,20 @@ def rewrite(path: Path, to: Literal["compat", "provider"], write: bool) -> int:
 
 
 def guide(section: str | None) -> int:
-    """Print the guide, one of its sections, or its table of call sites where the guide itself is not installed."""
-    rules = _tool("rules")
-    path = Path(rules.__file__).with_name("GUIDE.md")
+    """List the guide's sections, or print what it says of one, of a rule or of a call: laid out on a terminal, Markdown as it is elsewhere."""
+    tool = _tool("guide")
+    text = tool.PATH.read_text("utf-8")
     if section is None:
-        click.echo(path.read_text("utf-8") if path.is_file() else rules.table(), nl=False)
+        click.echo(tool.contents(text), nl=False)
         return 0
-    wanted = [rule for rule in (*rules.CALL_SITES, *rules.PANDAS_TRAPS) if section in (rule.id, rule.anchor, *rule.names)]
-    if not wanted:
-        raise UsageError(f"nothing in the guide on {section!r}; a rule, a section or the name of a call is accepted, such as historical-bars or reqMktData")
-    click.echo(rules.table(wanted), nl=False)
+    found = tool.lookup(text, section)
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(found, code_theme="ansi_dark", hyperlinks=False))
+    else:
+        click.echo(found, nl=False)
     return 0
 
 
@@ -84,10 +88,11 @@ def _tell(report: Report, path: Path) -> None:
     base = path.parent if path.is_file() else path
     for hit in report.hits:
         cell = f" (cell {hit.cell})" if hit.cell else ""
-        click.echo(f"{base / hit.file}:{hit.line}:{hit.column}{cell}: {hit.effort} {hit.rule}: {hit.advice} {hit.guide}")
+        click.echo(f"{base / hit.file}:{hit.line}:{hit.column}{cell}: {hit.effort} {hit.rule}: {hit.advice} See {hit.guide}")
     effort = ", ".join(f"{count:,} {name}" for name, count in report.effort().items())
     files = len({hit.file for hit in report.hits})
-    click.echo(f"{len(report.hits):,} call sites in {files:,} of {report.files:,} files ({report.lines:,} lines): {effort}")
+    unread = f"; {len(report.unread):,} not read" if report.unread else ""
+    click.echo(f"{len(report.hits):,} call sites in {files:,} of {report.files:,} files ({report.lines:,} lines): {effort}{unread}")
 
 
 def _progress() -> Callable[[int, int], object]:

@@ -84,7 +84,7 @@ def test_an_assist_row_gets_one_todo_with_the_guides_section_above_its_statement
     lines = of(code).splitlines()
     assert lines[3] == "    # first"
     assert lines[4].startswith("    # TODO(tastytrade-provider): event-loop: ")
-    assert lines[4].endswith("See migration/GUIDE.md#event-loop")
+    assert lines[4].endswith("See tastytrade-provider migrate guide event-loop")
     assert lines[5] == "    ib.sleep(1); ib.sleep(2)"
 
 

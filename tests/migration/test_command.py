@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("libcst")
 
+from migration.guide import PATH, anchors
 from tastytrade_provider.commands.migrate import guide, rewrite, scan
 from tastytrade_provider.errors import UsageError
 
@@ -31,7 +33,7 @@ def test_scan_returns_1_where_something_is_found_and_tells_effort_and_what_was_n
     assert scanned(tree) == 1
     said = capsys.readouterr()
     assert f"{tree / 'a.py'}:2:6: Auto ib-object: " in said.out
-    assert "2 call sites in 1 of 2 files (4 lines): 2 Auto, 0 Assist, 0 Manual" in said.out
+    assert "2 call sites in 1 of 2 files (4 lines): 2 Auto, 0 Assist, 0 Manual; 1 not read" in said.out
     assert "not read: old.py: line 1" in said.err
 
 
@@ -39,6 +41,11 @@ def test_scan_returns_0_where_nothing_is_found(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "b.py").write_text("x = 1\n")
     assert scanned(tmp_path, as_json=True) == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_scan_returns_2_where_nothing_is_found_but_a_file_cannot_be_read(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert scanned(tree / "old.py") == 2
+    assert "1 not read" in capsys.readouterr().out
 
 
 def test_json_is_a_list_of_objects_that_a_program_can_read(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,9 +79,62 @@ def test_rewrite_shows_first_and_writes_on_request(tree: Path, capsys: pytest.Ca
     assert "compat" in (tree / "a.py").read_text()
 
 
-def test_the_guide_answers_for_a_call_a_rule_or_a_section(capsys: pytest.CaptureFixture[str]) -> None:
-    for word in ("reqRealTimeBars", "realtime-bars"):
-        guide(word)
-        assert "[realtime-bars](#realtime-bars)" in capsys.readouterr().out
-    with pytest.raises(UsageError, match="nothing in the guide on 'nonsense'"):
-        guide("nonsense")
+def guided(word: str | None, capsys: pytest.CaptureFixture[str]) -> str:
+    assert guide(word) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("anchor", anchors(PATH.read_text("utf-8")))
+def test_the_guide_prints_each_of_its_sections_from_its_heading_to_the_next(anchor: str, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = guided(anchor, capsys).splitlines()
+    assert len(lines) > 2
+    assert lines[0].startswith("#")
+    below = [found for found in anchors("\n".join(lines)) if found != anchor]
+    assert bool(below) == (anchor in ("from-interactive-brokers-to-tastytrade", "three-routes", "one-by-one", "what-the-token-cannot-give", "cutover"))
+
+
+def test_a_section_is_all_of_its_text_and_nothing_of_the_next(capsys: pytest.CaptureFixture[str]) -> None:
+    said = guided("history", capsys)
+    assert said.startswith("### History\n\n```python\n# Interactive Brokers\n")
+    assert "`reqHeadTimeStamp` becomes:" in said
+    assert said.endswith("the session it lies in.\n")
+
+
+@pytest.mark.parametrize("word", ["#no-equivalent", "No equivalent"])
+def test_a_section_may_be_written_as_a_link_or_as_its_heading_is(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guided(word, capsys).startswith("### No equivalent\n")
+
+
+def test_without_a_section_the_guide_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = guided(None, capsys).splitlines()
+    assert [line.strip() for line in lines[:-2]] == anchors(PATH.read_text("utf-8"))
+    assert "    history" in lines
+
+
+@pytest.mark.parametrize("word", ["reqMktDepth", "reqmktdepth", "market-depth"])
+def test_a_call_or_a_rule_is_answered_with_its_rows_and_their_section(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = guided(word, capsys)
+    assert said.startswith("- **reqMktDepth")
+    assert "Manual. Market depth is not to be had with the API's token." in said
+    assert "\n### Depth\n" in said
+
+
+def test_a_call_that_several_sections_speak_of_names_them(capsys: pytest.CaptureFixture[str]) -> None:
+    said = guided("reqHistoricalData", capsys)
+    assert said.endswith("says more: sessions, history-other, history, daily-bars, history-live, native\n")
+    assert "###" not in said
+
+
+def test_a_word_the_guide_does_not_know_is_an_error_with_what_is_near() -> None:
+    with pytest.raises(UsageError, match="no section, rule or call 'credential'; near to it: credentials"):
+        guide("credential")
+
+
+def test_on_a_terminal_the_guide_is_laid_out(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+    said = guided("credentials", capsys)
+    assert "TastyTrade's API knows OAuth2 only." in said
+    lines = re.sub(r"\x1b\[[\d;]*m", "", said).splitlines()
+    assert not [line for line in lines if line.startswith(("#", "```", "|"))]
+    assert max(map(len, lines)) <= 100

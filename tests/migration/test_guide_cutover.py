@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from pydantic import SecretStr
@@ -17,6 +19,8 @@ from tastytrade_provider.errors import MarketDataError
 from tastytrade_provider.registry import create_provider
 from tastytrade_provider.settings import TastytradeSettings
 from tastytrade_provider.tastytrade.auth import Account
+from tastytrade_provider.tastytrade.ladder import Observation, Seen, decide
+from tests.checks.builders import ES
 from tests.migration.pairs import EXAMPLES, GUIDE, at_the_exchange, command, of_section
 from tests.migration.world import World, an_exchange
 from tests.tastytrade.test_auth import HTML, Answer, an_account, an_answer, refused
@@ -30,12 +34,28 @@ async def login(**answers: Answer) -> None:
         await account.quote_token()
 
 
-async def no_credentials() -> None:
-    load({"data_provider": "tastytrade"})
+def without(name: str) -> Callable[[], Awaitable[None]]:
+    async def start() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv(name)
+            load("config.yaml")
+
+    return start
 
 
 async def unreachable() -> None:
-    await Account(TastytradeSettings(client_secret=SecretStr("x"), refresh_token=SecretStr("x"), api_url="http://127.0.0.1:1")).connect()
+    """The address that nobody configures, from a machine without a network."""
+
+    def resolve(*asked: object, **more: object) -> NoReturn:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", resolve)
+        account = Account(TastytradeSettings(client_secret=SecretStr("x"), refresh_token=SecretStr("x")))
+        try:
+            await account.connect()
+        finally:
+            await account.disconnect()
 
 
 def failures() -> list[list[str]]:
@@ -45,7 +65,8 @@ def failures() -> list[list[str]]:
 
 
 FAILURES: dict[str, Callable[[], Awaitable[None]]] = {
-    "nothing is set": no_credentials,
+    "no client secret": without("TT_SECRET"),
+    "no refresh token": without("TT_REFRESH"),
     "secret wrong": lambda: login(login=an_answer(401, {"error_code": "invalid_client", "error_description": "Client authentication failed"})),
     "grant revoked": lambda: login(login=an_answer(401, {"error_code": "invalid_grant", "error_description": "Grant revoked"})),
     "scope missing": lambda: login(token=an_answer(403, refused("not_permitted", "Scope missing"))),
@@ -60,15 +81,20 @@ def test_every_failure_that_the_guide_tells_of_has_been_seen() -> None:
 
 
 @pytest.mark.parametrize("begin", FAILURES)
-async def test_a_failed_login_looks_as_the_guide_says(begin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_login_looks_word_for_word_as_the_guide_says(begin: str, configured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TT_SECRET", "TT_REFRESH"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "x")
     _, kind, message = next(cells for cells in failures() if cells[0].startswith(begin))
     with pytest.raises(MarketDataError) as told:
         await FAILURES[begin]()
     assert type(told.value).__name__ == kind.strip("`")
-    parts = [re.escape(part) for part in message.replace("https://api.tastyworks.com", "http://127.0.0.1:1").split("...")]
-    assert re.search(".*".join(parts), str(told.value)), str(told.value)
+    parts = [re.escape(part) for part in message.split("...")]
+    assert re.fullmatch(".+".join(parts), str(told.value)), str(told.value)
+
+
+def test_delayed_data_is_told_word_for_word_as_the_guide_says() -> None:
+    told = decide(Observation(ES, 60, True, "demo", {"TimeAndSale": Seen(rows=12, with_side=12)})).text
+    assert failures()[-1][2] in told.splitlines()
 
 
 # --- the commands, on a market that goes on

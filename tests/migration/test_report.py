@@ -15,7 +15,7 @@ import pytest
 
 from tastytrade_provider.commands import migrate_compare
 from tastytrade_provider.errors import MarketDataError, MissingColumns, UsageError
-from tastytrade_provider.migration import Comparison, compare_bars, compare_files, read_bars, to_html, to_json, write_report
+from tastytrade_provider.migration import Comparison, compare_bars, compare_files, read_bars, to_html, to_json, to_lines, write_report
 from tests.checks.builders import a_batch, opening
 
 NY = "America/New_York"
@@ -78,6 +78,16 @@ def test_the_page_is_whole_stands_alone_and_shows_what_was_found() -> None:
     assert "ib &amp; co" in text
     assert "it died &lt;at once&gt;" in text
     assert "close is typically 2 ticks higher" in text
+    assert "crashes, freezes and errors" in text  # what a check means
+    assert "above its second FAIL" in text  # and how it is judged
+
+
+def test_the_text_says_what_was_compared_which_limit_was_crossed_and_the_whole() -> None:
+    first, *checks, last = to_lines([compare_bars(frame(), frame().assign(volume=frame()["volume"] * 0.9), 0.25, symbol="/ESZ6")])
+    assert first == "/ESZ6: FAIL  (a against b: 120 and 120 bars, 2026-11-23 14:30Z to 2026-11-23 16:29Z)"
+    assert checks[0].endswith("(17,226 against 19,140) [FAIL above 5 %]")
+    assert not any("[" in line for line in checks[1:])
+    assert last == f"FAIL: a against b: 1 FAIL, 0 WATCH and {len(checks) - 1} PASS of {len(checks)} checks"
 
 
 def test_the_json_has_every_check_with_its_limits_and_the_worst_verdict(tmp_path: Path) -> None:
@@ -170,8 +180,8 @@ def test_a_zone_that_is_none_and_a_file_that_is_not_there_are_told(tmp_path: Pat
     of_ib(frame(), frame().index.tz_localize(None)).to_csv(tmp_path / "naive.csv")  # type: ignore[attr-defined]  # a DatetimeIndex
     with pytest.raises(UsageError, match="'Mars/Olympus' is not known"):
         read_bars(tmp_path / "naive.csv", zone="Mars/Olympus")
-    with pytest.raises(UsageError, match=r"gone\.csv"):
-        read_bars(tmp_path / "gone.csv")
+    with pytest.raises(UsageError, match=r"gone\.parquet: there is no such file"):
+        read_bars(tmp_path / "gone.parquet")
 
 
 def test_the_hour_that_spring_skips_and_the_one_that_autumn_repeats_are_read(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_hit_names_the_place_of_the_call_and_carries_class_advice_and_guide() 
     (hit,) = scan_source(b"def f(ib, c):\n    return ib.reqMktData(c)\n", "a.py").hits
     assert (hit.line, hit.column, hit.rule, hit.effort) == (2, 15, "market-data", "Auto")
     assert hit.record().keys() == {"file", "line", "column", "rule", "class", "advice", "guide"}
-    assert hit.guide == "migration/GUIDE.md#market-data"
+    assert hit.guide == "tastytrade-provider migrate guide market-data"
     assert hit.advice
 
 
@@ -101,6 +101,24 @@ def test_a_hit_names_the_place_of_the_call_and_carries_class_advice_and_guide() 
 )
 def test_arguments_decide_between_rules_of_one_call(call: str, rule: str) -> None:
     assert hits(f"from ib_async import IB\ndef f(ib: IB, c):\n    {call}\n") == [(3, rule)]
+
+
+@pytest.mark.parametrize(
+    ("made", "rule"),
+    [
+        ("Future(conId=5, exchange='CME')", "contract-by-id"),
+        ("ContFuture(conId=5)", "contract-by-id"),
+        ("Contract(secType='FUT', conId=5)", "contract-by-id"),
+        ("Future('ES', conId=5)", "future"),
+        ("Future(conId=5, localSymbol='ESZ6')", "future"),
+        ("Contract(conId=5, tradingClass='ES')", "contract"),
+        ("Future(conId=5, **more)", "future"),
+        ("Future()", "future"),
+    ],
+)
+def test_a_contract_that_only_its_number_names_is_manual_since_compat_refuses_it(made: str, rule: str) -> None:
+    (hit,) = scan_source(f"from ib_async import Contract, ContFuture, Future\nmore = {{}}\nc = {made}\n".encode(), "a.py").hits
+    assert (hit.rule, hit.effort == "Manual") == (rule, rule == "contract-by-id")
 
 
 def test_a_name_that_stands_for_two_texts_is_computed() -> None:
