@@ -11,6 +11,7 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from .errors import RequestTimeout, UsageError
+from .follow import Following
 from .model import Bar, Contract, Gap, Quote, Roll, Summary, TradeBatch
 from .provider import Capabilities, DataProvider, ProviderStatus, Subscription, SubscriptionStats, Time
 
@@ -34,17 +35,24 @@ def blocking(provider: DataProvider) -> BlockingProvider:
 class BlockingSubscription(Generic[T]):
     """A subscription to iterate over: `for item in sub`. It waits for the next item, ends with the feed, raises what the feed raises."""
 
-    def __init__(self, home: BlockingProvider, subscription: Subscription[T]) -> None:
-        self._home, self._subscription = home, subscription
+    def __init__(self, home: BlockingProvider, subscription: Subscription[T] | Following) -> None:
+        self._home = home
+        self._subscription: Any = subscription  # a Following is one of TradeBatch, Gap and Roll
+        self._coming: asyncio.Future[T] | None = None
 
     @property
     def stats(self) -> SubscriptionStats:
         """Counts of items handed over, dropped and waiting."""
-        return self._subscription.stats
+        stats: SubscriptionStats = self._subscription.stats
+        return stats
 
     def ready(self) -> None:
         """Wait until the feed has accepted the subscription; raises what it refused it with."""
         self._home._run(self._subscription.ready())
+
+    def ended(self) -> None:
+        """Wait until nothing more will come; raises the error that ended the subscription."""
+        self._home._run(self._subscription.ended())
 
     def on(self, callback: Callable[[T], object]) -> Self:
         """Call `callback(item)` for each item, in the feed's thread: keep it short."""
@@ -54,7 +62,7 @@ class BlockingSubscription(Generic[T]):
     def next(self, timeout_s: float | None = None) -> T:
         """The next item. RequestTimeout where none came in time, StopIteration at the end of the feed."""
         try:
-            return self._home._run(asyncio.wait_for(self._subscription.__anext__(), timeout_s))
+            return self._home._run(self._next(timeout_s))
         except StopAsyncIteration:
             raise StopIteration from None
         except TimeoutError:
@@ -63,6 +71,17 @@ class BlockingSubscription(Generic[T]):
     def cancel(self) -> None:
         """End the subscription."""
         self._home._run(_call(self._subscription.cancel))
+
+    async def _next(self, timeout_s: float | None) -> T:
+        if self._coming is None:
+            self._coming = asyncio.ensure_future(self._subscription.__anext__())
+            self._coming.add_done_callback(_seen)
+        # what did not come in time is waited for by the next call: a past that is being fetched would be lost with its request
+        done, _ = await asyncio.wait([self._coming], timeout=timeout_s)
+        if not done:
+            raise TimeoutError
+        coming, self._coming = self._coming, None
+        return coming.result()
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -130,7 +149,7 @@ class BlockingProvider:
         """The bars frame of a range."""
         return self._run(self._provider.historical_bars(contract, timeframe, start, end, hours=hours))
 
-    def historical_trades(self, contract: Contract, start: Time, end: Time = None) -> TradeBatch:
+    def historical_trades(self, contract: Contract, start: Time = None, end: Time = None) -> TradeBatch:
         """The trades of a range."""
         return self._run(self._provider.historical_trades(contract, start, end))
 
@@ -141,6 +160,10 @@ class BlockingProvider:
     def subscribe_trades(self, contract: Contract) -> BlockingSubscription[TradeBatch | Gap | Roll]:
         """Every trade from now on."""
         return self._subscribe(self._provider.subscribe_trades, contract)
+
+    def follow_trades(self, contract: Contract, *, fill: bool = True) -> BlockingSubscription[TradeBatch | Gap | Roll]:
+        """The session's trades so far, then every one from now on, and after a roll the new month's."""
+        return self._subscribe(self._provider.follow_trades, contract, fill=fill)
 
     def subscribe_quotes(self, contract: Contract) -> BlockingSubscription[Quote | Gap]:
         """Best bid and ask as they change."""
@@ -171,7 +194,7 @@ class BlockingProvider:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.disconnect()
 
-    def _subscribe(self, make: Callable[..., Subscription[T]], *args: Any, **kwargs: Any) -> BlockingSubscription[T]:
+    def _subscribe(self, make: Callable[..., Subscription[T] | Following], *args: Any, **kwargs: Any) -> BlockingSubscription[T]:
         return BlockingSubscription(self, self._run(_call(make, *args, **kwargs)))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -198,6 +221,12 @@ async def _settled() -> None:
 
 async def _call(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     return function(*args, **kwargs)
+
+
+def _seen(coming: asyncio.Future[Any]) -> None:
+    """How a wait that nobody takes up again came out is no news to anybody."""
+    if not coming.cancelled():
+        coming.exception()
 
 
 class _Callable(ModuleType):

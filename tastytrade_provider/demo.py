@@ -5,23 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from pydantic import SecretStr
 
+from .dxlink.messages import Subscription as Item
 from .emulator import CLIENT_SECRET, REFRESH_TOKEN, Emulator, Wire, load_tape
 from .emulator.source import Source
-from .errors import ConnectionLost, MarketDataError
+from .errors import ConnectionLost, MarketDataError, UsageError
 from .journal import Journal
+from .model import Contract
+from .pace import SPEEDS, Pace, Speed
 from .provider import ProviderStatus
 from .sessions import is_open, session_at
 from .settings import Settings, TastytradeSettings
 from .tastytrade.auth import Account
 from .tastytrade.provider import TastyTradeProvider
+from .tastytrade.rolls import Method
+from .tastytrade.snapshot import Snapshot
+from .tastytrade.symbols import Product
 
 _CALENDAR = "CME Globex Equity"
 _MINUTE_NS = 60_000_000_000
@@ -49,7 +55,11 @@ def source(
     past_ns: int = 0,
 ) -> Source:
     """A tape file, or where there is none the market that grows from `seed`, beginning `past_ns` before now (or, with CME closed, before the last session's
-    last hours)."""
+    last hours). UsageError for a description of a tape without one."""
+    about = {"--symbol": symbol, "--tick-size": tick_size, "--size-step": size_step, "--calendar": calendar}
+    given = [name for name, value in about.items() if value is not None]
+    if tape is None and given:
+        raise UsageError(f"without a tape there is nothing that {', '.join(given)} could describe; name one with --tape")
     if tape is not None:
         return load_tape(tape, symbol=symbol, tick_size=tick_size, size_step=size_step, calendar=calendar)
     now = time.time_ns()
@@ -63,24 +73,25 @@ def source(
 class DemoProvider(TastyTradeProvider):
     """Everything a login would give, from a loopback exchange: REST, quote token, DXLink socket.
 
-    past_ns  how much of the source has happened when it connects
+    past_ns   how much of the source has happened when it connects
+    playback  its pace: pause it, change it, let it make a step. A made-up market has no "max", since it has no end
 
     At the end of a tape every subscription ends, once all of it was handed over; nothing is dropped, a slow consumer makes the tape wait.
     """
 
     name = "demo"
+    playback: Pace
 
-    def __init__(
-        self, source: Source, *, speed: float | Literal["max"] = 1.0, infer_sides: bool = False, truth_path: Path | str = os.devnull, past_ns: int = 0
-    ) -> None:
+    def __init__(self, source: Source, *, speed: Speed = 1.0, infer_sides: bool = False, truth_path: Path | str = os.devnull, past_ns: int = 0) -> None:
         super().__init__(TastytradeSettings(), wait=not source.is_endless)
         self._keeper.is_for_once = not source.is_endless
         self.source = source
+        self.playback = Pace(speed, tuple(each for each in SPEEDS if each != "max" or not source.is_endless))
         wire = Wire(history_cap={"TimeAndSale": 1_000_000, "Candle": 8000})  # all of its past is to be had
         self._make = partial(
             Emulator,
             source,
-            speed=speed,
+            speed=self.playback,
             withhold_sides=infer_sides,
             truth_path=truth_path,
             start_on=("TimeAndSale",),
@@ -90,7 +101,7 @@ class DemoProvider(TastyTradeProvider):
         self.emulator = self._make()
         self._wall_ns = lambda: self.emulator.market_ns
         self._ending: asyncio.Task[None] | None = None
-        self._was_played = self._is_at_end = False
+        self._was_played = self._is_at_end = self._is_open = False
 
     async def connect(self) -> None:
         """Open the exchange, log in, open the stream. After a `disconnect` the exchange, and with it a tape, begins anew."""
@@ -101,6 +112,7 @@ class DemoProvider(TastyTradeProvider):
             self._lines.clear()
         self._was_played, self._is_at_end = True, False
         await self.emulator.start()
+        self._is_open = True
         self._settings = TastytradeSettings(client_secret=SecretStr(CLIENT_SECRET), refresh_token=SecretStr(REFRESH_TOKEN), api_url=self.emulator.api_url)
         self._account = Account(self._settings, note=self._notes.append)
         try:
@@ -120,10 +132,39 @@ class DemoProvider(TastyTradeProvider):
                 await ending
         await super().disconnect()
         await self.emulator.stop()
+        self._is_open = False
+
+    async def resolve(self, symbol: str) -> Contract:
+        """As of a login. UsageError before `connect`: there is no exchange to ask."""
+        self._check_there()
+        return await super().resolve(symbol)
+
+    async def contracts(self, root: str) -> list[Contract]:
+        """As of a login. UsageError before `connect`."""
+        self._check_there()
+        return await super().contracts(root)
+
+    async def products(self) -> list[Product]:
+        """As of a login. UsageError before `connect`."""
+        self._check_there()
+        return await super().products()
+
+    async def front_month(self, root: str, method: Method = "active") -> Contract:
+        """As of a login. UsageError before `connect`."""
+        self._check_there()
+        return await super().front_month(root, method)
 
     def status(self) -> ProviderStatus:
         """As of a login; without a lag, since the market's clock is not ours."""
         return replace(super().status(), lag_ms=None)
+
+    async def _ask(self, event_type: str, fields: Sequence[str], item: Item) -> Snapshot:
+        self._check_there()
+        return await super()._ask(event_type, fields, item)
+
+    def _check_there(self) -> None:
+        if not self._is_open:
+            raise UsageError(f"provider '{self.name}' is not connected; use `async with` or `await connect()` first")
 
     async def _close_exchange(self) -> None:
         try:

@@ -16,9 +16,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .errors import FeedError, MarketDataError
+from .follow import Following
 from .history import build_bars
 from .indicators import IndicatorManager
-from .model import Bar, Contract, Gap, Quote, Roll, Summary, TradeBatch
+from .model import Bar, Contract, Gap, Quote, Roll, Summary, TradeBatch, check_contract
+from .pace import Pace
 from .provider import Capabilities, DataProvider, ProviderStatus, Subscription, Time
 from .registry import create_provider
 from .settings import Settings
@@ -77,7 +79,12 @@ class EnrichedProvider(DataProvider):
         if self.delta is None:
             return own
         other = self.delta.capabilities
-        return replace(own, trades=other.trades, historical_trades=other.historical_trades, side_source=other.side_source)
+        return replace(other, quotes=own.quotes, bars=own.bars, summary=own.summary, historical_bars=own.historical_bars)
+
+    @property
+    def playback(self) -> Pace | None:  # type: ignore[override]  # as above
+        """That of `bars`."""
+        return self.bars.playback
 
     @property
     def is_connected(self) -> bool:
@@ -126,12 +133,11 @@ class EnrichedProvider(DataProvider):
             frame.attrs |= {"bars_provider": self.bars.name, "delta_provider": self.delta.name}
         return self.manager.apply(frame)
 
-    async def historical_trades(self, contract: Contract, start: Time, end: Time = None) -> TradeBatch:
+    async def historical_trades(self, contract: Contract, start: Time = None, end: Time = None) -> TradeBatch:
         """The trades of a range, of the delta provider where there is one."""
-        other = await self._find(contract)
-        if self.delta is None or other is None:
-            return await self.bars.historical_trades(contract, start, end)
-        return await self.delta.historical_trades(other, start, end)
+        await self._find(contract)
+        provider, contract = self._tape(contract)
+        return await provider.historical_trades(contract, start, end)
 
     async def earliest(self, contract: Contract, timeframe: str = "1d") -> pd.Timestamp:
         """The start of the first bar."""
@@ -139,8 +145,13 @@ class EnrichedProvider(DataProvider):
 
     def subscribe_trades(self, contract: Contract) -> Subscription[TradeBatch | Gap | Roll]:
         """Every trade, of the delta provider where it knows the contract."""
-        other = self._same.get(contract)
-        return self.bars.subscribe_trades(contract) if self.delta is None or other is None else self.delta.subscribe_trades(other)
+        provider, contract = self._tape(contract)
+        return provider.subscribe_trades(contract)
+
+    def follow_trades(self, contract: Contract, *, fill: bool = True) -> Following:
+        """As `subscribe_trades`, those of the past and of the months after a roll of the same provider: trades of two cannot be told apart."""
+        provider, contract = self._tape(contract)
+        return provider.follow_trades(contract, fill=fill)
 
     def subscribe_quotes(self, contract: Contract) -> Subscription[Quote | Gap]:
         """Best bid and ask, of the provider of bars."""
@@ -182,8 +193,14 @@ class EnrichedProvider(DataProvider):
 
     # -- the other provider, whose faults end here
 
+    def _tape(self, contract: Contract) -> tuple[DataProvider, Contract]:
+        """Whose trades are served, and what that provider calls the contract."""
+        other = self._same.get(contract)
+        return (self.bars, contract) if self.delta is None or other is None else (self.delta, other)
+
     async def _find(self, contract: Contract) -> Contract | None:
         """The delta provider's contract of the same month and tick size."""
+        check_contract(contract)
         if self.delta is None or contract in self._same:
             return self._same.get(contract)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -27,6 +28,7 @@ class Following:
     A trade that was both fetched and told live comes once. Where the session's trades cannot be fetched, a Gap comes before the first live one. A Roll is
     followed by the new month's trades, and nothing more of the old one.
 
+    since_ns    of the newest trade that a subscription before this one handed over: only what came after it is fetched
     contract    the one followed now; another after a Roll        problem     why there is nothing from before the subscription, in words; None: there is
     covered_ns  UTC ns from which on every trade was handed over, but for gaps told; None before the first
     """
@@ -44,19 +46,34 @@ class Following:
         self._filled_ns = 0
         self._running: asyncio.Task[None] | None = None
         self._has_ended = False
+        self._is_filled = asyncio.Event()
+        self._dropped = 0  # of the months before
 
     async def ready(self) -> None:
         """Wait until the feed has accepted the subscription; raises what it refused it with."""
         await self._live.ready()
 
+    async def filled(self) -> None:
+        """After `on`: wait until what was before has been handed over, or is known not to be had. Raises what ended it."""
+        assert self._running is not None
+        waiting = asyncio.ensure_future(self._is_filled.wait())
+        try:
+            await asyncio.wait({self._running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if self._running.done():
+            self._running.result()
+
     @property
     def stats(self) -> SubscriptionStats:
-        """Of the live subscription."""
-        return self._live.stats
+        """Of the live subscription; `dropped` of all months."""
+        now = self._live.stats
+        return replace(now, dropped=now.dropped + self._dropped) if self._dropped else now
 
     def on(self, callback: Callable[[Item], object]) -> Self:
         """Call `callback(item)` for each item. If it raises, that ends it, and `ended` raises it too."""
         self._running = asyncio.get_running_loop().create_task(self._run(callback), name=f"follow {self.contract.symbol}")
+        self._running.add_done_callback(_seen)
         return self
 
     async def ended(self) -> None:
@@ -92,8 +109,9 @@ class Following:
 
         while not self._has_begun and not self._has_ended:
             await self._begin()
-            while self._waiting:
+            while self._waiting and not self._has_ended:
                 callback(self._waiting.popleft())
+            self._is_filled.set()
             live = self._live
             live.on(take)
             await live.ended()
@@ -106,6 +124,7 @@ class Following:
                 return
         self._waiting.append(item)
         if isinstance(item, Roll):
+            self._dropped += self._live.stats.dropped
             self._live.cancel()
             self.contract, self.covered_ns, self._known_ns, self._has_begun = item.new, None, None, False
             self._filled = self._lacks = None
@@ -129,16 +148,24 @@ class Following:
         return batch
 
     async def _begin(self) -> None:
+        """What was before. Cancelled meanwhile, it begins anew."""
+        if self._fill:
+            await self._fetch()
+        elif self._known_ns is not None:
+            self._lacks = self._known_ns, "connection lost"
         self._has_begun = True
-        if not self._fill:
-            return
-        await self._live.ready()  # what is told live begins before what is fetched ends
+
+    async def _fetch(self) -> None:
         provider, contract, known_ns = self._provider, self.contract, self._known_ns
         # of a market that is played, its own clock: ours may be in another session. A calendar may take a second to load
         opened_ns = (await asyncio.to_thread(session_at, contract.calendar, provider.now_ns())).open_ns
-        start_ns = max(opened_ns, known_ns or 0)
+        start_ns, able = max(opened_ns, known_ns or 0), provider.capabilities
         try:
-            found = await self._fetch(provider, contract, start_ns)
+            if not able.historical_trades or not able.has_index:  # without numbers nobody could tell which trades are in both
+                raise NotSupported(f"provider '{provider.name}' has no numbered trades of the past")
+            await self._live.ready()  # what is told live begins before what is fetched ends
+            async with asyncio.timeout(_FILL_S):
+                found = await provider.historical_trades(contract, _stamp(start_ns))
         except (MarketDataError, TimeoutError) as error:
             if isinstance(error, NoData) and provider.playback is not None:
                 return  # what is played begins with its first trade
@@ -147,17 +174,15 @@ class Following:
             return
         self.problem = None
         self.covered_ns = opened_ns if known_ns is None else known_ns
-        if len(found):
+        if len(found) and not self._has_ended:
             self._filled, self._filled_ns = found.index.copy(), int(found.time_ns.max())
             self._waiting.append(found)
 
-    @staticmethod
-    async def _fetch(provider: DataProvider, contract: Contract, start_ns: int) -> TradeBatch:
-        able = provider.capabilities
-        if not able.historical_trades or not able.has_index:  # without numbers nobody could tell which trades are in both
-            raise NotSupported(f"provider '{provider.name}' has no numbered trades of the past")
-        async with asyncio.timeout(_FILL_S):
-            return await provider.historical_trades(contract, _stamp(start_ns))
+
+def _seen(running: asyncio.Task[None]) -> None:
+    """An error is raised by `ended`, and nobody need ask."""
+    if not running.cancelled():
+        running.exception()
 
 
 def _stamp(time_ns: int) -> Any:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,20 +21,27 @@ from tastytrade_provider.ab import shadow as shadow_shell
 from tastytrade_provider.commands import ab as command
 from tastytrade_provider.config import load
 from tastytrade_provider.emulator import CLIENT_SECRET, REFRESH_TOKEN, Emulator, Market
-from tastytrade_provider.errors import ConnectionLost, NoData, UsageError
-from tastytrade_provider.migration import Result
-from tastytrade_provider.model import Gap, TradeBatch
-from tests.checks.builders import ES
+from tastytrade_provider.emulator.tws import TwsKnobs
+from tastytrade_provider.errors import ConnectionLost, FeedError, NoData, NotEntitled, UnknownProvider, UsageError
+from tastytrade_provider.migration import Comparison, Result
+from tastytrade_provider.model import Contract, Gap, TradeBatch
+from tastytrade_provider.pace import Pace
+from tastytrade_provider.provider import Capabilities, Subscription
+from tastytrade_provider.registry import available
+from tests.checks.builders import ES, a_batch, opening
 from tests.checks.shadows import STEP_NS, InMemory, number_now, trades
 
 LIMIT_S = 60.0
 """A process has to start and import; on a busy machine that takes a while."""
+PATIENT_S = 300.0
+"""Two brokers' feeds of a market eight times as fast have to be made, read and compared."""
 
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shadow_shell, "_WARM_S", 0.2)
     monkeypatch.setattr(shadow_shell, "_STATE_EVERY_S", 0.2)
+    monkeypatch.setattr(shadow_shell, "_FROZEN_S", LIMIT_S)  # a process that goes last on a busy machine is not frozen
 
 
 async def wait_for(condition: Callable[[], object], what: str) -> None:
@@ -44,8 +53,24 @@ async def wait_for(condition: Callable[[], object], what: str) -> None:
         raise AssertionError(what) from None
 
 
+async def reported(provider: AbProvider, condition: Callable[[list[Result]], object], what: str) -> list[Result]:
+    """The first report of which something is so. One a second: each costs the primary's process as much as many trades do."""
+    results: list[Result] = []
+    try:
+        async with asyncio.timeout(PATIENT_S):
+            while not condition(results):
+                await asyncio.sleep(1)
+                results = provider.report()
+    except TimeoutError:
+        checks = {check.name: check.reason for result in results for check in result.checks if check.verdict != "PASS"}
+        raise AssertionError(f"{what}: {checks} {list(provider.shadow.faults)}") from None
+    return results
+
+
 def settings_of(shadow: str, **ab: Any) -> Any:
-    return load({"data_provider": "ab", "ab": {"primary": "demo", "shadow": f"tests.checks.shadows:{shadow}"} | ab})
+    """`shadow`: of those made for tests, or a provider of ours."""
+    name = shadow if shadow in available() else f"tests.checks.shadows:{shadow}"
+    return load({"data_provider": "ab", "ab": {"primary": "demo", "shadow": name} | ab})
 
 
 @asynccontextmanager
@@ -85,6 +110,66 @@ async def play(primary: InMemory, until: Callable[[], object], what: str) -> Non
 def login(emulator: Emulator) -> dict[str, Any]:
     ab = {"primary": "tastytrade", "shadow": "tastytrade"}
     return {"data_provider": "ab", "symbols": ["ES"], "ab": ab, "tastytrade": {"api_url": emulator.api_url}}
+
+
+@asynccontextmanager
+async def both_brokers(tmp_path: Path, knobs: TwsKnobs, grace_s: float) -> AsyncIterator[tuple[Emulator, AbProvider]]:
+    """One market eight times as fast, through DXLink to the primary and through the fake TWS to the shadow.
+
+    grace_s  of the market's time, eight of which pass in one of ours: what a busy machine delays for longer counts as missing, and stays so
+    """
+    market = Market(seed=3, roots=("ES",), prints_per_s=40.0)
+    async with Emulator(market, speed=8.0, truth_path=tmp_path / "truth", tws=knobs) as emulator:
+        config: dict[str, Any] = login(emulator) | {"ib": {"port": emulator.tws_port, "client_id": 7}}
+        config["ab"] = {"primary": "tastytrade", "shadow": "ib", "thresholds": {"grace_s": grace_s}}
+        config["tastytrade"] |= {"client_secret": CLIENT_SECRET, "refresh_token": REFRESH_TOKEN}
+        provider = create_provider(config)
+        assert isinstance(provider, AbProvider)
+        provider.primary._wall_ns = lambda: emulator.market_ns + 1  # type: ignore[attr-defined]  # the market is of another day
+        async with provider:
+            contract = await provider.resolve("ES")
+            provider.subscribe_trades(contract).on(lambda item: None)
+            provider.subscribe_bars(contract, "5s").on(lambda item: None)
+            await reported(provider, lambda results: min(prints(results)) > 800 and matched(results) > 3, "the feeds did not begin")
+            yield emulator, provider
+
+
+def matched(results: list[Result]) -> int:
+    """Bars that met."""
+    return next((result.facts["bars"]["matched"] for result in results if "bars" in result.facts), 0)
+
+
+def values(results: list[Result], names: Iterable[str]) -> dict[str, float]:
+    return {name: value(results, name) for name in names}
+
+
+@pytest.mark.slow
+async def test_one_market_through_both_brokers_differs_in_no_print_price_or_volume(tmp_path: Path) -> None:
+    same = dict.fromkeys(("trade_count_pct", "trade_volume_pct", "trade_unmatched_pct", "trade_shift_ticks", "silence_s", "gaps", "faults"), 0.0)
+    same |= dict.fromkeys(("bars_missing_pct", "bars_duplicate", "bar_price_ticks", "bar_volume_pct"), 0.0)
+    async with both_brokers(tmp_path, TwsKnobs(), grace_s=8 * PATIENT_S) as (_, provider):
+        await reported(provider, lambda results: results and values(results, same) == same, "they differ")
+
+
+@pytest.mark.slow
+async def test_what_is_wrong_with_one_broker_is_found_named_and_sized(tmp_path: Path) -> None:
+    injected = {"trade_count_pct": 5.0, "trade_shift_ticks": 2.0, "bar_volume_pct": 3.0, "bar_price_ticks": 2.0}
+    async with both_brokers(tmp_path, TwsKnobs(missing=0.05, shift_ticks=2, lag_s=0.3, filtered=0.03), grace_s=120) as (emulator, provider):
+        of_trades, of_bars = await reported(provider, lambda results: values(results, injected) == pytest.approx(injected, rel=0.1), "not of that size")
+        for result, name, said in (
+            (of_trades, "trade_count_pct", "ib has"),
+            (of_trades, "trade_shift_ticks", "prints of ib are typically 2 ticks higher"),
+            (of_bars, "bar_volume_pct", "ib has"),
+            (of_bars, "bar_price_ticks", "ib's close is typically 2 ticks higher"),
+            (of_trades, "lag_ms", "ib is typically"),
+        ):
+            assert said in result.check(name).reason
+            assert result.check(name).verdict != "PASS"
+        assert of_trades.check("lag_ms").value > 270  # on a busy machine the shadow's process is later still
+        emulator.tws.gateway.is_dead = True
+        results = await reported(provider, lambda results: value(results, "silence_s") > 30, "the dead feed was not found")
+        [check] = [result.check("silence_s") for result in results if "trades" in result.facts]
+        assert (check.verdict, check.reason) == ("FAIL", f"ib was silent for {check.value:.0f} s while tastytrade traded")
 
 
 async def test_the_program_holds_the_primarys_own_subscription_and_gets_every_trade_once() -> None:
@@ -264,8 +349,114 @@ async def test_two_clients_of_one_exchange_differ_in_nothing_as_the_command_tell
     assert (tmp_path / "out" / "report.html").is_file()
 
 
-def test_the_command_says_when_there_was_nothing_to_compare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(command, "create", lambda settings: AbProvider(InMemory("primary"), settings_of("refusing")))
-    monkeypatch.setattr(command, "_START_S", 0.5)
-    with pytest.raises(NoData, match="is the market open"):
-        command.run(minutes=0.001, symbols=("ES",), timeframe=None, out=None, as_json=True, config_path=None)
+class Trading(InMemory):
+    """Has traded before anybody else could."""
+
+    def subscribe_trades(self, contract: Contract) -> Subscription[Any]:
+        subscription = super().subscribe_trades(contract)
+        asyncio.get_running_loop().call_soon(subscription.put, trades(1, 120))
+        return subscription
+
+
+class Refusing(InMemory):
+    """May not see what is asked for."""
+
+    def subscribe_trades(self, contract: Contract) -> Subscription[Any]:
+        subscription = super().subscribe_trades(contract)
+        asyncio.get_running_loop().call_soon(subscription.end, NotEntitled("no market data subscription"))
+        return subscription
+
+
+def run_command(monkeypatch: pytest.MonkeyPatch, shadow: str, primary: type[InMemory] = InMemory, *, start_s: float = 3600.0) -> int:
+    """The command with a primary in memory, for as good as no time once it begins."""
+    settings = settings_of(shadow)
+    monkeypatch.setattr(command, "create", lambda _: AbProvider(primary("primary"), settings))
+    monkeypatch.setattr(command, "_START_S", start_s)
+    return command.run(minutes=0.001, symbols=("ES",), timeframe="1m", out=None, as_json=True, config_path=None)
+
+
+@pytest.mark.parametrize(
+    ("shadow", "said"),
+    [
+        ("refusing", "refusing: cannot connect: AuthenticationFailed: no such user"),
+        ("nowhere", "cannot connect: UsageError: provider 'tests.checks.shadows:nowhere' cannot be loaded"),
+        ("unknowing", "unknowing: trades of /ESZ6: UnknownContract: no contract is named /ESZ6"),
+    ],
+)
+def test_what_the_shadow_is_refused_with_for_good_ends_the_command_at_once(shadow: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FeedError, match=re.escape(said)):
+        run_command(monkeypatch, shadow)
+
+
+def test_tws_that_does_not_run_ends_the_command_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # taken, and not listened at
+        monkeypatch.setenv("TTP_IB__PORT", str(nobody.getsockname()[1]))
+        with pytest.raises(FeedError, match=r"ib: cannot connect: ConnectionLost: TWS or IB Gateway at .* cannot be reached.*is it running"):
+            run_command(monkeypatch, "ib")
+
+
+def test_what_the_primary_is_refused_with_for_good_ends_the_command_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotEntitled, match="no market data subscription"):
+        run_command(monkeypatch, "silent", Refusing)
+
+
+def test_what_may_pass_is_shown_while_the_command_waits_and_quoted_when_nothing_came(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trouble = "restarting: cannot connect: ConnectionLost: it is being restarted"
+    with pytest.raises(NoData, match=f"^demo sent nothing to compare, restarting did; {trouble}$"):
+        run_command(monkeypatch, "restarting")
+    assert f"note: {trouble}\n" in capsys.readouterr().err
+
+
+def test_that_neither_sent_anything_is_said_only_where_it_is_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NoData, match=r"^demo sent 120 trades, quotes and bars, silent nothing to compare them with$"):
+        run_command(monkeypatch, "silent", Trading, start_s=0.5)
+    with pytest.raises(NoData, match=r"^neither demo nor silent sent anything to compare; is the market open[?]$"):
+        run_command(monkeypatch, "silent", start_s=0.5)
+
+
+def test_a_shadow_that_is_no_provider_is_told_when_the_provider_is_made() -> None:
+    with pytest.raises(UnknownProvider, match=r"ab\.shadow: no provider is named 'foo'; known: ab, bus, demo"):
+        create_provider({"data_provider": "ab", "ab": {"primary": "demo", "shadow": "foo"}})
+
+
+def test_a_timeframe_longer_than_the_run_is_said_to_have_had_no_bar_to_close() -> None:
+    traded = Comparison("/ESZ6", 0.25)
+    for side in (0, 1):
+        traded.add_trades(side, trades(1, 50))
+    results = [traded.result(is_over=True), Comparison("/ESZ6 1m", 0.25).result(), Comparison("/NQZ6 1m", 0.25).result()]
+    reasons = [[result.check("nothing_compared").reason for result in command._said_better(results, "1m", minutes)] for minutes in (0.3, 2)]
+    neither = "neither a nor b has sent a bar or a print: nothing was compared"
+    assert reasons == [["100 bars and prints were seen", "no whole 1m bar closed in 0.3 min", neither], ["100 bars and prints were seen", neither, neither]]
+
+
+class Remembering(InMemory):
+    """Has had three trades."""
+
+    def __init__(self) -> None:
+        super().__init__("primary")
+        self.playback = Pace()
+        self.capabilities = Capabilities(trades=True, historical_trades=True, side_source="exchange")
+
+    def now_ns(self) -> int:
+        return opening()
+
+    async def historical_trades(self, contract: Contract, start: Any = None, end: Any = None) -> TradeBatch:
+        return numbered(1, 2, 3)
+
+
+def numbered(*index: int) -> TradeBatch:
+    return a_batch(time_ns=[opening() + i * 10**9 for i in index], index=list(index))
+
+
+async def test_following_its_trades_is_following_the_primarys_which_are_compared_too() -> None:
+    primary = Remembering()
+    async with AbProvider(primary, settings_of("steady")) as provider:
+        following = provider.follow_trades(await provider.resolve("ES"))
+        assert provider.playback is primary.playback
+        assert [stream.subscription for stream in provider._streams.values()] == primary.subscriptions
+        primary.put(numbered(3, 4))
+        primary.subscriptions[0].end()
+        assert [item.index.tolist() async for item in following if isinstance(item, TradeBatch)] == [[1, 2, 3], [4]]

@@ -15,9 +15,10 @@ from tastytrade_provider.config import load
 from tastytrade_provider.enrich import EnrichedProvider, enriched, with_delta
 from tastytrade_provider.errors import ConnectionLost, FeedError, UsageError
 from tastytrade_provider.indicators import IndicatorManager
-from tastytrade_provider.model import Bar, Contract, Gap, TradeBatch
+from tastytrade_provider.model import Bar, Contract, Gap, Roll, TradeBatch
+from tastytrade_provider.pace import Pace
 from tastytrade_provider.provider import Capabilities, DataProvider, ProviderStatus, Subscription, Time
-from tests.checks.builders import ES, a_bar, a_batch, frame
+from tests.checks.builders import ES, a_bar, a_batch, frame, opening
 from tests.checks.sources import until
 
 THEIRS = replace(ES, streamer_symbol="/ESZ26:XCME", exchange="tastytrade's")
@@ -252,3 +253,62 @@ async def test_cancelling_ends_both(ib: Feed, tastytrade: Feed) -> None:
         provider.subscribe_bars(await provider.resolve("ES")).cancel()
         assert ib.bar_subs[0].has_ended
         assert tastytrade.bar_subs[0].has_ended
+
+
+# --- followed trades
+
+
+class Numbered(Feed):
+    """Three trades of the past, numbered; it rolls to its own name of the next month."""
+
+    def __init__(self, name: str, contract: Contract, *, has_index: bool = True) -> None:
+        super().__init__(name, [], contract)
+        self.capabilities = replace(self.capabilities, historical_trades=True, has_index=has_index)
+        self.asked: list[Contract] = []
+
+    def now_ns(self) -> int:
+        return opening()
+
+    async def historical_trades(self, contract: Contract, start: Time = None, end: Time = None) -> TradeBatch:
+        self.asked.append(contract)
+        return numbered(contract, 1, 2, 3)
+
+    def subscribe_trades(self, contract: Contract) -> Subscription[Any]:
+        subscription = super().subscribe_trades(contract)
+        subscription.grant()
+        return subscription
+
+
+def numbered(contract: Contract, *index: int) -> TradeBatch:
+    return a_batch(contract, time_ns=[opening() + i * 10**9 for i in index], index=list(index))
+
+
+async def test_followed_trades_are_all_of_the_second_provider_also_after_a_roll() -> None:
+    ib, tastytrade = Numbered("ib", ES, has_index=False), Numbered("tastytrade", THEIRS)
+    async with EnrichedProvider(ib, [], tastytrade) as provider:
+        assert provider.capabilities.has_index
+        following = provider.follow_trades(await provider.resolve("ES"))
+        new = replace(THEIRS, symbol="/ESH7", streamer_symbol="/ESH27:XCME")
+        tastytrade.trade_subs[0].put(numbered(THEIRS, 3, 4))
+        tastytrade.trade_subs[0].put(Roll(THEIRS, new, opening()))
+        got = [await anext(following) for _ in range(4)]
+        assert [item.index.tolist() for item in got if isinstance(item, TradeBatch)] == [[1, 2, 3], [4], [1, 2, 3]]
+        assert tastytrade.asked == [THEIRS, new]
+        assert (ib.asked, ib.trade_subs) == ([], [])
+
+
+async def test_followed_trades_are_all_of_the_first_where_the_second_does_not_know_the_contract() -> None:
+    ib, tastytrade = Numbered("ib", ES), Numbered("tastytrade", THEIRS)
+    tastytrade.broken = ConnectionLost("not yet")
+    async with EnrichedProvider(ib, [], tastytrade) as provider:
+        following = provider.follow_trades(await provider.resolve("ES"))
+        tastytrade.broken = None
+        first = await anext(following)
+        assert isinstance(first, TradeBatch)
+        assert first.contract is ES
+        assert (len(ib.asked), len(ib.trade_subs), tastytrade.asked, tastytrade.trade_subs) == (1, 1, [], [])
+
+
+async def test_a_feed_that_is_played_can_be_paused_through_the_wrapped_provider(ib: Feed) -> None:
+    ib.playback = Pace()
+    assert EnrichedProvider(ib, ["cvd"]).playback is ib.playback

@@ -146,6 +146,53 @@ async def _into(following: Any, items: list[Item]) -> None:
         items.append(item)
 
 
+class Slow(Feed):
+    """Its past comes when a test says so."""
+
+    def __init__(self, past: dict[str, TradeBatch | Exception]) -> None:
+        super().__init__(past)
+        self.may_answer = asyncio.Event()
+
+    async def historical_trades(self, contract: Contract, start: Any, end: Any = None) -> TradeBatch:
+        found = await super().historical_trades(contract, start, end)
+        await self.may_answer.wait()
+        return found
+
+
+async def test_a_read_that_is_given_up_while_the_past_is_fetched_loses_nothing() -> None:
+    feed = Slow({ES.symbol: trades(1, 2)})
+    following = feed.follow_trades(ES)
+    reading = asyncio.ensure_future(anext(following))
+    await until(lambda: feed.asked, "nothing was asked for")
+    reading.cancel()
+    await asyncio.wait([reading])
+    feed.may_answer.set()
+    assert told([await anext(following)]) == [1, 2]
+
+
+async def test_nothing_is_handed_over_after_it_was_cancelled() -> None:
+    feed, items = Slow({ES.symbol: trades(1, 2)}), list[Item]()
+    following = feed.follow_trades(ES).on(items.append)
+    await until(lambda: feed.asked, "nothing was asked for")
+    following.cancel()
+    feed.may_answer.set()
+    await following.ended()
+    assert items == []
+
+
+@both
+async def test_what_came_live_before_the_feed_failed_is_handed_over_first(how: str) -> None:
+    feed, items = Feed({ES.symbol: trades(1)}), list[Item]()
+    following = feed.follow_trades(ES)
+    feed.taps[ES.symbol].put(trades(7))
+    feed.taps[ES.symbol].end(ConnectionLost("gone"))
+    with pytest.raises(ConnectionLost):
+        await (_into(following, items) if how == "iterated" else following.on(items.append).ended())
+    gap, *rest = items
+    assert isinstance(gap, Gap)
+    assert told(rest) == [7]
+
+
 async def test_a_callback_that_raises_ends_it_and_is_raised() -> None:
     feed = Feed({ES.symbol: trades(1)})
     following = feed.follow_trades(ES).on(lambda item: 1 / 0)

@@ -3,7 +3,7 @@
 to the shadow     ("start", settings, labels, state or None, warm_s, state_every_s) · ("watch", Watch) · ("ready", key) · ("unwatch", key)
                   ("items", [(key, arrived_ns, item)]) with trades as a dict of columns and an array of arrivals
                   ("serve", key, since_ns) · ("rest", key) · ("ask",) · ("stop",)
-from the shadow   ("beat", {key: arrived_ns of its newest item}) · ("state", bytes) · ("trouble", text) · ("items", [(key, item)])
+from the shadow   ("beat", {key: arrived_ns of its newest item}) · ("state", bytes) · ("trouble", text, key or None, is_final) · ("items", [(key, item)])
 """
 
 from __future__ import annotations

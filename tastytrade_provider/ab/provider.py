@@ -11,11 +11,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import FeedError, UsageError
+from ..errors import FeedError, UnknownProvider, UsageError
 from ..migration import Comparison, Result, thresholds
 from ..model import Bar, Contract, Gap, Quote, Roll, Summary, TradeBatch
+from ..pace import Pace
 from ..provider import Capabilities, DataProvider, ProviderStatus, Subscription, Time
-from ..registry import create_provider
+from ..registry import available, create_provider
 from ..settings import Settings
 from .pipe import Watch
 from .shadow import Shadow
@@ -28,9 +29,11 @@ _LOOK_S = 0.25
 
 
 def create(settings: Settings) -> AbProvider:
-    """The factory the registry calls. UsageError where `ab.primary` or `ab.shadow` is ab itself, or a threshold is none."""
+    """The factory the registry calls. UsageError where `ab.primary` or `ab.shadow` is ab itself or no provider, or a threshold is none."""
     if "ab" in (settings.ab.primary, settings.ab.shadow):
         raise UsageError("ab.primary and ab.shadow name two other providers; 'ab' cannot be one of them")
+    if ":" not in settings.ab.shadow and settings.ab.shadow not in (known := available()):
+        raise UnknownProvider(f"ab.shadow: no provider is named {settings.ab.shadow!r}; known: {', '.join(known)}, or package.module:Class")
     return AbProvider(create_provider(_plain(settings, settings.ab.primary)), settings)
 
 
@@ -63,6 +66,11 @@ class AbProvider(DataProvider):
     def capabilities(self) -> Capabilities:  # type: ignore[override]  # an attribute elsewhere; here it is the primary's
         """The primary's."""
         return self.primary.capabilities
+
+    @property
+    def playback(self) -> Pace | None:  # type: ignore[override]  # as above
+        """The primary's."""
+        return self.primary.playback
 
     @property
     def is_connected(self) -> bool:
@@ -108,7 +116,7 @@ class AbProvider(DataProvider):
         """The primary's."""
         return await self.primary.historical_bars(contract, timeframe, start, end, hours=hours)
 
-    async def historical_trades(self, contract: Contract, start: Time, end: Time = None) -> TradeBatch:
+    async def historical_trades(self, contract: Contract, start: Time = None, end: Time = None) -> TradeBatch:
         """The primary's."""
         return await self.primary.historical_trades(contract, start, end)
 

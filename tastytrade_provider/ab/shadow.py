@@ -37,6 +37,7 @@ _FAULTS = 100
 _WARM_S = 1.0  # after both sides are ready: what was on its way to only one of them is left out
 _STATE_EVERY_S = 1.0
 _FAREWELL_S = 5.0
+_LEAVING_S = 2.0  # from the end of its output to its own end
 
 
 class Shadow:
@@ -52,6 +53,7 @@ class Shadow:
         self.beats: dict[int, int] = {}
         self.faults: deque[tuple[int, str]] = deque(maxlen=_FAULTS)
         self.fault_count = self.dropped = 0
+        self._refused: dict[int | None, str] = {}  # what it said is final, of each stream, or None: of the connection
         self._watches: dict[int, Watch] = {}
         self._ready: set[int] = set()
         self._buffer: list[tuple[int, int, Any]] = []
@@ -65,6 +67,13 @@ class Shadow:
     def pid(self) -> int | None:
         """Of the process, None while there is none."""
         return self._process.pid if self._process is not None else None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing will ever come from it: its connection, or each stream, was refused with a final error. None: something may."""
+        if None in self._refused or (self._watches and self._watches.keys() <= self._refused.keys()):
+            return self._refused.get(None) or next(iter(self._refused.values()))
+        return None
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -178,10 +187,15 @@ class Shadow:
             return f"the shadow's process could not be started: {error}"
         try:
             self._process = process
+            self._refused.clear()
             self._send(("start", self._settings, self._labels, self.state, _WARM_S, _STATE_EVERY_S))
             for message in self._greetings():
                 self._send(message)
             reason = await self._hear(process)
+            if not reason:  # it is about to end, and a kill just then would lose its exit code
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LEAVING_S):
+                        await process.wait()
         finally:
             self._process = None
             self._buffer.clear()
@@ -220,7 +234,10 @@ class Shadow:
             if self._answer is not None:
                 self._answer.set()
         elif what == "trouble":
-            self._fault(content[0])
+            text, key, is_final = content
+            if is_final:
+                self._refused[key] = text
+            self._fault(text)
         elif what == "items":
             self._on_items(content[0])
 

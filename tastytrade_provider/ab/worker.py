@@ -6,6 +6,7 @@ Everything that costs time is done here, so that the primary's process pays only
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import pickle
 import queue
@@ -43,7 +44,7 @@ class Worker:
         self._over = asyncio.Event()
         self._reconnects = 0
         self._tasks: list[asyncio.Task[None]] = []
-        self._trouble = ""
+        self._troubles: dict[int | None, str] = {}  # of each stream, or None: of the connection
         self._state_every_s = 1.0
 
     async def run(self) -> None:
@@ -156,12 +157,12 @@ class Worker:
                 self._connected.set()
                 return
             except Exception as error:  # whatever a shadow does, it is told and tried again
-                self._tell(f"{settings.data_provider} cannot connect: {type(error).__name__}: {error}")
+                self._tell(f"cannot connect: {_in_words(error)}", None, is_final=_is_final(error) or _nobody_listens(error))
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, _RETRY_S[1])
 
     async def _follow(self, stream: Stream) -> None:
-        wait_s = _RETRY_S[0]
+        wait_s, what, key = _RETRY_S[0], f"{stream.watch.kind} of {stream.watch.contract.symbol}", stream.watch.key
         while True:
             await self._connected.wait()
             try:
@@ -174,9 +175,9 @@ class Worker:
                     await subscription.ended()
                 finally:
                     subscription.cancel()
-                self._tell(f"{stream.watch.kind} of {stream.watch.contract.symbol} have ended")
+                self._tell(f"{what} have ended", key)
             except Exception as error:  # as above
-                self._tell(f"{stream.watch.kind} of {stream.watch.contract.symbol}: {type(error).__name__}: {error}")
+                self._tell(f"{what}: {_in_words(error)}", key, is_final=_is_final(error))
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, _RETRY_S[1])
 
@@ -203,10 +204,10 @@ class Worker:
         if stream.serving and not self._send(("items", [(stream.watch.key, item)])):
             stream.comparison.note(SHADOW, "dropped", "an item was not served: the primary's process did not read it in time")
 
-    def _tell(self, text: str) -> None:
-        if text != self._trouble:  # the same again and again is one fault that lasts
-            self._trouble = text
-            self._send(("trouble", text))
+    def _tell(self, text: str, key: int | None, *, is_final: bool = False) -> None:
+        if text != self._troubles.get(key):  # the same again and again is one fault that lasts
+            self._troubles[key] = text
+            self._send(("trouble", text, key, is_final))
 
     async def _tick(self) -> None:
         told_s = time.monotonic()
@@ -228,6 +229,25 @@ class Worker:
         for comparison in self._comparisons.values() if reconnects > self._reconnects else ():
             comparison.note(SHADOW, "reconnect", f"{reconnects} reconnects so far", n=reconnects - self._reconnects)
         self._reconnects = reconnects
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether asking again changes nothing."""
+    return not getattr(error, "retryable", False)
+
+
+def _nobody_listens(error: BaseException | None) -> bool:
+    """Whether a connection was refused outright: TWS that does not run."""
+    while error is not None:
+        # of several addresses of a host, asyncio tells only the texts
+        if isinstance(error, ConnectionRefusedError) or (isinstance(error, OSError) and f"[Errno {errno.ECONNREFUSED}]" in str(error)):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _relabelled(item: Any, contract: Contract) -> Any:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tastytrade_provider.emulator.candles import CandleSeries, CandleSymbol
-from tastytrade_provider.emulator.source import Print, QuoteChange
+from tastytrade_provider.emulator.source import Before, Print, QuoteChange
 from tastytrade_provider.model import Action, Contract
 from tastytrade_provider.sessions import Session, session_at
 
@@ -31,10 +32,11 @@ class Day:
 
 
 class Book:
-    """One contract's state; written by `apply` only."""
+    """One contract's state; written by `apply` only. `before` is what the session before the first one left, where it is known."""
 
-    def __init__(self, contract: Contract) -> None:
-        self.contract = contract
+    def __init__(self, contract: Contract, before: Before | None = None) -> None:
+        self.contract, self.before = contract, before
+        self.is_new_day = False  # whether the last print was a session's first
         self.prints: dict[int, Print] = {}
         self.quote: QuoteChange | None = None
         self.last: Print | None = None
@@ -79,7 +81,9 @@ class Book:
         day_id = (session.label - dt.date(1970, 1, 1)).days
         price = event.price
         if self.day is None or self.day.day_id != day_id:
-            self.previous_day, self.day = self.day, Day(day_id, price, price, price, price)
+            self.previous_day, self.day, self.is_new_day = self.day or self._day_before(session), Day(day_id, price, price, price, price), True
+        else:
+            self.is_new_day = False
         day = self.day
         if self.last is not None and price != self.last.price:
             day.direction = "UP" if price > self.last.price else "DOWN"
@@ -90,12 +94,29 @@ class Book:
         day.turnover += event.size * price * self.contract.multiplier
         self.last = event
 
+    @property
+    def previous_close(self) -> float:
+        """Close of the session before the running one, or before the first; NaN where it is not known."""
+        if self.previous_day is not None:
+            return self.previous_day.close
+        return math.nan if self.before is None else self.before.close
+
+    def _day_before(self, session: Session) -> Day | None:
+        if self.before is None:
+            return None
+        label = session_at(self.contract.calendar, session.open_ns - 1).label
+        return Day((label - dt.date(1970, 1, 1)).days, math.nan, math.nan, math.nan, self.before.close, self.before.volume)
+
+
+def _unknown(contract: Contract) -> None:
+    """No contract is known from before."""
+
 
 class Books:
-    """The books of a source's contracts, by streamer symbol."""
+    """The books of a source's contracts, by streamer symbol. `before` tells what is known of a contract from before."""
 
-    def __init__(self, contracts: Iterable[Contract]) -> None:
-        self.by_symbol = {contract.streamer_symbol: Book(contract) for contract in contracts}
+    def __init__(self, contracts: Iterable[Contract], before: Callable[[Contract], Before | None] = _unknown) -> None:
+        self.by_symbol = {contract.streamer_symbol: Book(contract, before(contract)) for contract in contracts}
 
     def apply(self, event: Print | QuoteChange) -> dict[str, int]:
         """Take an event; return the index of the bar it changed by candle symbol."""

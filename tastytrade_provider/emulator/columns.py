@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from tastytrade_provider.dxlink.rows import EMPTY_CHAR, time_of
+from tastytrade_provider.emulator.instruments import described, price_limits
 from tastytrade_provider.emulator.source import Print, QuoteChange
 from tastytrade_provider.emulator.truth import SIDES
 
@@ -36,6 +37,11 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "Candle": (
         "eventSymbol", "eventType", "eventTime", "eventFlags", "index", "time", "sequence", "count", "open", "high", "low", "close",
         "volume", "vwap", "bidVolume", "askVolume", "impVolatility", "openInterest",
+    ),
+    "Profile": (
+        "eventSymbol", "eventType", "eventTime", "description", "shortSaleRestriction", "tradingStatus", "statusReason", "haltStartTime",
+        "haltEndTime", "highLimitPrice", "lowLimitPrice", "high52WeekPrice", "low52WeekPrice", "beta", "earningsPerShare", "dividendFrequency",
+        "exDividendAmount", "exDividendDayId", "shares", "freeFloat",
     ),
 }  # fmt: skip
 """Event types that are served, each with all its columns."""
@@ -91,8 +97,17 @@ def trade(event: Print, day: Day, previous: Day | None) -> Row:
 def summary(book: Book, day: Day, previous: Day | None) -> Row:
     """The day so far as a Summary."""
     before = (0, _NAN, "REGULAR", _NAN) if previous is None else (previous.day_id, previous.close, "FINAL", round(previous.volume, 9))
+    open_interest = 0 if book.before is None else book.before.open_interest  # counted once a day; 0 also means not known (dxFeed has no NaN here)
     return (
-        book.contract.streamer_symbol, "Summary", 0, day.day_id, day.open, day.high, day.low, _NAN, "REGULAR", *before, 0
+        book.contract.streamer_symbol, "Summary", 0, day.day_id, day.open, day.high, day.low, _NAN, "REGULAR", *before, open_interest
+    )  # fmt: skip
+
+
+def profile(book: Book) -> Row:
+    """What the contract is, that it trades, and between which prices, as a Profile. The short sale and company figures are none of a future's."""
+    high, low = price_limits(book.contract, book.previous_close)
+    return (
+        book.contract.streamer_symbol, "Profile", 0, described(book.contract), "UNDEFINED", "ACTIVE", None, 0, 0, high, low, *[_NAN] * 6, 0, _NAN, _NAN
     )  # fmt: skip
 
 

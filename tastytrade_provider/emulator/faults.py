@@ -1,25 +1,27 @@
 """What an exchange may do wrong: named faults, and the plan of when each of them strikes. Reads no clock; `faulty` acts.
 
 A fault is written NAME=ARG. ARG of a fault that strikes is [WHAT@]WHEN; WHEN is `5s` (seconds since the first stream opened), `500rows` (rows sent to
-all clients together), `every:5s` or `every:500rows`. For `rest` it may also be `first:2` or `every:3`, counted in REST answers. ARG of a limit is a number.
-The same specifications and seed give the same faults at the same marks.
+all clients together), `every:5s` or `every:500rows`. For `rest` it may also be `first:2` or `every:3`, counted in REST answers. A limit holds from the
+start; its ARG is a number, or what a login is served. The same specifications and seed give the same faults at the same marks.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from tastytrade_provider.dxlink.messages import ErrorKind
+from tastytrade_provider.emulator import limits
+from tastytrade_provider.emulator.columns import COLUMNS
+from tastytrade_provider.emulator.limits import Limits
 from tastytrade_provider.errors import UsageError
 
 _WHEN = re.compile(r"(?:(?P<mode>every|first):)?(?P<n>\d+(?:\.\d+)?)(?P<unit>s|rows)?")
-_LIMIT = re.compile(r"(\d+(?:\.\d+)?)(s?)")
 _SECONDS, _ROWS, _ANSWERS = "seconds", "rows", "answers"
 
 
@@ -37,7 +39,7 @@ class Kind(NamedTuple):
     text      what happens and what a client should experience, with the public source
     what      pattern of WHAT; "": it has no variants          shown    ARG as a user may write it
     default   WHAT where none is given; None: it must be given
-    when      WHEN where none is given; "": it must be given    unit     "s" or "n": a limit, counted in seconds or in numbers; "": it strikes
+    when      WHEN where none is given; "": it must be given    limit    reads ARG of a limit, ValueError where it is none; None: it strikes
     """
 
     text: str
@@ -45,7 +47,7 @@ class Kind(NamedTuple):
     what: str = ""
     default: str | None = ""
     when: str = ""
-    unit: str = ""
+    limit: Callable[[str], Any] | None = None
 
 
 KINDS: Final[dict[str, Kind]] = {
@@ -108,23 +110,49 @@ KINDS: Final[dict[str, Kind]] = {
         "No more than N streams logged in at once; the next AUTH gets ERROR UNAUTHORIZED with the live server's text "
         "(TX-9AI/options_trader_v3). The client waits minutes.",
         "N",
-        unit="n",
+        limit=limits.number,
     ),
     "subscription_size": Kind(
-        "No more than N items subscribed by one connection; the rest gets BAD_ACTION and stays silent (live: 25,000). The client says so.", "N", unit="n"
+        "No more than N items subscribed by one connection; the rest gets BAD_ACTION and stays silent (live: 25,000). The client says so.",
+        "N",
+        limit=limits.number,
     ),
     "subscription_rate": Kind(
-        "No more than N items subscribed in a second; the message beyond gets BAD_ACTION and stays silent. The client slows down.", "N", unit="n"
+        "No more than N items subscribed in a second; the message beyond gets BAD_ACTION and stays silent. The client slows down.", "N", limit=limits.number
     ),
     "no_keepalive": Kind(
         "The server's keepalive time-outs are N seconds instead of 60, as its SETUP says; a client silent for longer is closed with 1000 Bye "
         "(dxLink asyncapi 1.0.2).",
         "Ns",
-        unit="s",
+        limit=limits.seconds,
     ),
-    "slow_setup": Kind("The server's first word takes N seconds. The client waits, or gives up after a time-out of its own and tries again.", "Ns", unit="s"),
+    "slow_setup": Kind(
+        "The server's first word takes N seconds. The client waits, or gives up after a time-out of its own and tries again.", "Ns", limit=limits.seconds
+    ),
+    "unserved": Kind(
+        "The login does not receive these event types: no data and no word, as TimeAndSale for many API tokens (tastyware/tastytrade issue 324). "
+        "The client takes delta from a lesser source and says so.",
+        "TYPE[,TYPE...]",
+        limit=limits.event_types,
+    ),
+    "history_cap": Kind(
+        "A history has no more than N rows, then it ends with SNAPSHOT_SNIP (dxFeed's own caps: TimeAndSale 1000, Candle 8000). "
+        "The client says how far back it goes.",
+        "TimeAndSale:N|Candle:N[,...]",
+        limit=limits.caps,
+    ),
+    "level": Kind(
+        "The quote token is of level demo and its stream ends in /delayed; a made-up market runs 15 minutes behind (developer.tastytrade.com, sandbox). "
+        "The client says that the data are delayed.",
+        "demo",
+        limit=limits.level,
+    ),
+    "auto_without_history": Kind(
+        "Candle on a channel of contract AUTO gets an empty history (tastyware/tastytrade issue 353). The client asks for HISTORY.", "", limit=limits.bare
+    ),
 }
 """Every fault by name."""
+_TYPES: Final = f"TYPE is one of {', '.join(COLUMNS)}."
 
 _MIX: Final = (
     *(Fault("close", code) for code in ("1000", "1008", "1009")),
@@ -133,17 +161,6 @@ _MIX: Final = (
     *(Fault(name, KINDS[name].default or "") for name in ("reset", "channel_closed", "token_expiry", "auth_state")),
     *(Fault(name, KINDS[name].default or "") for name in ("columns", "duplicate", "reorder", "corrections")),
 )  # without silence: until the client's own time-out the rest of the mix would strike nobody
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Faults that hold from the start. None: there is no such limit."""
-
-    session_limit: int | None = None
-    subscription_size: int | None = None
-    subscription_rate: int | None = None
-    no_keepalive: float | None = None
-    slow_setup: float = 0.0
 
 
 @dataclass
@@ -191,20 +208,26 @@ class Faults:
     ([('close', '1008')], ['reset'], [])
     >>> plan.limits.session_limit
     3
+    >>> sorted(Faults(["unserved=TimeAndSale", "unserved=Quote"]).limits.unserved)
+    ['Quote', 'TimeAndSale']
     """
 
     def __init__(self, specs: Iterable[str] = (), seed: int = 1) -> None:
         self.specs = tuple(specs)
         self._rules: list[_Rule] = []
-        limits: dict[str, float] = {}
+        held: dict[str, Any] = {}
         for number, spec in enumerate(self.specs):
             name, _, arg = spec.partition("=")
             kind = KINDS.get(name)
-            if kind is not None and kind.unit:
-                limits[name] = _limit(kind, arg, spec)
+            if kind is not None and kind.limit is not None:
+                try:
+                    value = kind.limit(arg)
+                except ValueError:
+                    raise _misread(spec) from None
+                held[name] = held[name] | value if name in held and isinstance(value, frozenset | dict) else value
             else:
                 self._rules.append(_rule(name, kind, arg, spec, [seed, number]))
-        self.limits = Limits(**limits)  # type: ignore[arg-type]  # whole numbers where they are counts, see `_limit`
+        self.limits = Limits(**held)
 
     def __bool__(self) -> bool:
         return bool(self.specs)
@@ -217,15 +240,18 @@ class Faults:
 
 def table() -> str:
     """Every fault with what its ARG accepts and what it does, as lines of text."""
-    lines = [line for name, kind in KINDS.items() for line in (f"{name}={kind.shown}", f"    {kind.text}")]
-    return "\n".join([*lines, "WHEN is 5s (since the first stream opened), 500rows (sent to all clients), every:5s or every:500rows."])
+    lines = [line for name, kind in KINDS.items() for line in (usage(name), f"    {kind.text}")]
+    return "\n".join([*lines, "WHEN is 5s (since the first stream opened), 500rows (sent to all clients), every:5s or every:500rows.", _TYPES])
 
 
-def _limit(kind: Kind, arg: str, spec: str) -> float:
-    match = _LIMIT.fullmatch(arg)
-    if match is None or float(match[1]) <= 0 or (kind.unit == "n" and not arg.isdecimal()):
-        raise _misread(spec)
-    return float(match[1]) if kind.unit == "s" else int(arg)
+def usage(name: str) -> str:
+    """A fault as it is asked for.
+
+    >>> usage("session_limit"), usage("auto_without_history")
+    ('session_limit=N', 'auto_without_history')
+    """
+    shown = KINDS[name].shown
+    return f"{name}={shown}" if shown else name
 
 
 def _rule(name: str, kind: Kind | None, arg: str, spec: str, seed: list[int]) -> _Rule:
@@ -253,5 +279,5 @@ def _rule(name: str, kind: Kind | None, arg: str, spec: str, seed: list[int]) ->
 
 
 def _misread(spec: str) -> UsageError:
-    known = ", ".join(f"{name}={kind.shown}" for name, kind in KINDS.items())
-    return UsageError(f"fault {spec!r} is not understood; there are {known}; WHEN is 5s, 500rows, every:5s or every:500rows")
+    known = ", ".join(map(usage, KINDS))
+    return UsageError(f"fault {spec!r} is not understood; there are {known}; WHEN is 5s, 500rows, every:5s or every:500rows; {_TYPES.rstrip('.')}")

@@ -16,8 +16,9 @@ from tastytrade_provider.dxlink.messages import Auth, ErrorKind, FeedSubscriptio
 from tastytrade_provider.dxlink.turns import ChannelState, State
 from tastytrade_provider.emulator.book import Books
 from tastytrade_provider.emulator.columns import COLUMNS, Row
-from tastytrade_provider.emulator.faults import Fault, Faults, Limits
+from tastytrade_provider.emulator.faults import Fault, Faults
 from tastytrade_provider.emulator.feed import VERSION, Feed
+from tastytrade_provider.emulator.limits import Limits
 from tastytrade_provider.emulator.rest import Response, error
 from tastytrade_provider.emulator.source import Print
 from tastytrade_provider.emulator.wire import Wire

@@ -35,7 +35,7 @@ VERSION = "1.0-1.2.3-20240912-171526"  # what the live server called itself (tas
 DEFAULT_PERIOD_S = 0.1
 _FRAME = 64  # bytes of a FEED_DATA around its body
 
-AUTO = {"TimeAndSale": "STREAM", "Candle": "HISTORY", "Quote": "TICKER", "Trade": "TICKER", "Summary": "TICKER"}
+AUTO = {"TimeAndSale": "STREAM", "Candle": "HISTORY", "Quote": "TICKER", "Trade": "TICKER", "Summary": "TICKER", "Profile": "TICKER"}
 """What AUTO means for each event type; TimeAndSale with a fromTime is HISTORY (QD MarketFactoryImpl)."""
 _SERIES = ("TimeAndSale", "Candle")
 
@@ -126,6 +126,9 @@ class Feed:
                     self._note(line, 0, columns.quote(event))
             elif line.type == "TimeAndSale":
                 self._note(line, event.index, columns.time_and_sale(event))
+            elif line.type == "Profile":
+                if line.book.is_new_day:  # it says nothing of a single print
+                    self._note(line, 0, columns.profile(line.book))
             elif (row := _figures(line)) is not None:
                 self._note(line, 0, row)
 
@@ -310,4 +313,4 @@ def _current(line: _Line) -> Row | None:
         return None if line.book.quote is None else columns.quote(line.book.quote)
     if line.type == "TimeAndSale":
         return None if line.book.last is None else columns.time_and_sale(line.book.last)
-    return _figures(line)
+    return columns.profile(line.book) if line.type == "Profile" else _figures(line)

@@ -5,8 +5,10 @@ Expiries follow each product's rule on weekdays; exchange holidays, which move a
 
 from __future__ import annotations
 
+import calendar
 import datetime as dt
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -166,6 +168,37 @@ SECURITIES: Final = {
     "ETH/USD": _coin("ETH/USD", "Ethereum to USD"),
 }
 """By the name that means them alone."""
+
+
+def described(contract: Contract) -> str:
+    """What a contract is, in words.
+
+    >>> described(future("ES", 2026, 3)), described(SECURITIES["SPY"].contract)
+    ('E-mini S&P 500, Mar 2026', 'SPDR S&P 500 ETF Trust')
+    """
+    match = _SYMBOL.fullmatch(contract.streamer_symbol)
+    if match is not None and match[1] in PRODUCTS:
+        return f"{PRODUCTS[match[1]].description}, {calendar.month_abbr[MONTHS.index(match[2]) + 1]} 20{match[3]}{match[4]}"
+    return next((security.description for security in SECURITIES.values() if security.contract.symbol == contract.symbol), contract.symbol)
+
+
+# Of equity indices the limit outside regular hours, of the others how far a price may go within an hour (cmegroup.com, price limits).
+_LIMITS = {"Equity Index": 0.07, "Metals": 0.1, "Energy": 0.1, "Cryptocurrency": 0.1}
+
+
+def price_limits(contract: Contract, previous_close: float) -> tuple[float, float]:
+    """The highest and the lowest price allowed, in whole ticks; NaN where there is no limit, or no close it is counted from.
+
+    >>> price_limits(future("ES", 2026, 3), 6000.0), price_limits(future("ZN", 2026, 3), 110.0)
+    ((6420.0, 5580.0), (nan, nan))
+    """
+    share = _LIMITS.get(PRODUCTS[contract.root].sector) if contract.root in PRODUCTS and contract.symbol.startswith("/") else None
+    if share is None or math.isnan(previous_close):
+        return math.nan, math.nan
+    near = 1e-9
+    high, low = (previous_close * (1 + sign * share) / contract.tick_size for sign in (1, -1))
+    return contract.price(math.floor(high + near)), contract.price(math.ceil(low - near))
+
 
 _SYMBOL = re.compile(r"/?([A-Z0-9]{1,3}?)([FGHJKMNQUVXZ])(\d)(\d?)(?::[A-Z]+)?", re.IGNORECASE)
 

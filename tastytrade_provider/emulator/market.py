@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from tastytrade_provider.emulator.instruments import front_month
-from tastytrade_provider.emulator.source import Numbering, Print, QuoteChange
+from tastytrade_provider.emulator.source import Before, Numbering, Print, QuoteChange
 from tastytrade_provider.errors import UsageError
 from tastytrade_provider.model import Action, AggressorSide, Contract
 from tastytrade_provider.sessions import DAY_NS, is_open, next_open, sessions_between
@@ -26,6 +26,7 @@ START_NS = 1_772_461_800_000_000_000
 
 _FIRST_PRICE = {"ES": 6000.0, "MES": 6000.0, "NQ": 21500.0, "MNQ": 21500.0, "GC": 2650.0, "MGC": 2650.0, "CL": 70.0, "ZN": 110.0}
 _PRINTS_PER_ORDER = 1.6  # measured over 100,000 events
+_LOTS_PER_PRINT = 3.05  # too
 _OVERNIGHT = 0.4  # activity outside regular hours, of the session's mean
 _BURST, _BURST_BEGINS, _BURST_S = 4.0, 0.02, 5
 _MEAN_BURST = 1 + (_BURST - 1) * _BURST_BEGINS * _BURST_S / (1 + _BURST_BEGINS * _BURST_S)
@@ -91,6 +92,13 @@ class Market:
         """True."""
         return True
 
+    def before(self, contract: Contract) -> Before:
+        """The session before: it closed near where the market starts, with a session's volume and some days' of it held open."""
+        rng = np.random.default_rng([self.seed, self.start_ns, *contract.root.encode(), 2])
+        ticks = _first_ticks(contract) + int(rng.integers(-60, 61))
+        volume = round(self.prints_per_s * 82_800 * _LOTS_PER_PRINT * float(rng.uniform(0.7, 1.3)))
+        return Before(contract.price(ticks), float(volume), round(volume * float(rng.uniform(1.0, 2.5))))
+
     def __iter__(self) -> Iterator[Print | QuoteChange]:
         pits = [_Pit(contract, self) for contract in self.contracts]
         second_ns = -(-self.start_ns // SECOND_NS) * SECOND_NS
@@ -104,6 +112,10 @@ class Market:
             second_ns += SECOND_NS
 
 
+def _first_ticks(contract: Contract) -> int:
+    return contract.ticks(_FIRST_PRICE.get(contract.root, 20_000 * contract.tick_size))
+
+
 class _Pit:
     """One contract's book and the orders that arrive. Prices in ticks."""
 
@@ -115,7 +127,7 @@ class _Pit:
         self._oddities = None if market.oddities == Oddities() else market.oddities
         self._late: list[tuple[int, int, Print]] = []
         self._number = Numbering()
-        self._bid = contract.ticks(_FIRST_PRICE.get(contract.root, 20_000 * contract.tick_size))
+        self._bid = _first_ticks(contract)
         self._ask = self._bid + 1
         self._bid_size, self._ask_size = self._fresh_size(), self._fresh_size()
         self._bias, self._burst_s = 0.0, 0

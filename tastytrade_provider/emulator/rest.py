@@ -89,12 +89,20 @@ class Rest:
     """The endpoints.
 
     dxlink_url     what `/api-quote-tokens` names; set it once it is known
+    level          of the quote tokens: "api", or "demo" for delayed data
     unstreamed     symbols whose `streamer-symbol` is told as empty, which the API's schema allows; add to it
     most_per_page  longest page of a list, whatever is asked for; set it lower to have many pages
     """
 
-    def __init__(self, contracts: Sequence[Contract], client_secret: str = CLIENT_SECRET, refresh_token: str = REFRESH_TOKEN, dxlink_url: str = "") -> None:
-        self.dxlink_url = dxlink_url
+    def __init__(
+        self,
+        contracts: Sequence[Contract],
+        client_secret: str = CLIENT_SECRET,
+        refresh_token: str = REFRESH_TOKEN,
+        dxlink_url: str = "",
+        level: str = "api",
+    ) -> None:
+        self.dxlink_url, self.level = dxlink_url, level
         self.unstreamed: set[str] = set()
         self.most_per_page = MOST_PER_PAGE
         self.access_tokens = Tokens("access", ACCESS_TOKEN_LIFE_S)
@@ -142,7 +150,7 @@ class Rest:
             "token": token,
             "dxlink-url": self.dxlink_url,
             "websocket-url": self.dxlink_url,
-            "level": "api",
+            "level": self.level,
             "issued-at": _iso(query.now_s),
             "expires-at": _iso(self.quote_tokens.until_s[token]),
         }

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 from tastytrade_provider.emulator.book import Books
 from tastytrade_provider.emulator.columns import COLUMNS
@@ -19,18 +18,20 @@ from tastytrade_provider.emulator.faults import Faults
 from tastytrade_provider.emulator.faulty import Trouble
 from tastytrade_provider.emulator.feed import Feed
 from tastytrade_provider.emulator.rest import CLIENT_SECRET, REFRESH_TOKEN, Request, Response, Rest
-from tastytrade_provider.emulator.source import Print, QuoteChange, Reel, Source
+from tastytrade_provider.emulator.source import Print, QuoteChange, Reel, Source, before
 from tastytrade_provider.emulator.truth import TruthLog
 from tastytrade_provider.emulator.tws import Gateway, TwsKnobs, TwsServer
-from tastytrade_provider.emulator.visitor import REALTIME, Visitor
+from tastytrade_provider.emulator.visitor import PATHS, Visitor
 from tastytrade_provider.emulator.wire import Wire
 from tastytrade_provider.errors import UsageError
-from tastytrade_provider.model import AggressorSide
+from tastytrade_provider.model import Action, AggressorSide
+from tastytrade_provider.pace import Pace, Speed
 
 HOST = "127.0.0.1"
 BATCH = 100
 """Events handed out at a time where the consumers set the pace."""
 _PACED_BATCH = 2000
+_NEVER_NS = 2**63 - 1
 _SHORTEST_S, _LONGEST_S = 0.002, 0.05  # how long a paced source sleeps
 _HOUSEKEEPING_S = 0.5
 _LEAVE_S = 5.0  # how long a closed connection may take to take what was written
@@ -40,7 +41,8 @@ class Emulator:
     """A loopback exchange.
 
     source          a Market or a Tape. A tape begins once somebody subscribes one of `start_on`, a market at `start()`.
-    speed           1: as it happened; n: n times as fast; "max": as fast as the slowest listener reads, and not at all while nobody listens
+    speed           1: as it happened; n: n times as fast; "max": as fast as the slowest listener reads, and not at all while nobody listens; or a Pace of
+                    yours, which can be paused and changed while it plays
     truth_path      where the ground truth goes, JSON lines (see `truth.line`); None: a new temporary file, which is yours to delete
     wire            how FEED_DATA is written
     withhold_sides  True: every aggressorSide is sent as UNDEFINED; the ground truth keeps it
@@ -62,7 +64,7 @@ class Emulator:
         self,
         source: Source,
         *,
-        speed: float | Literal["max"] = 1.0,
+        speed: Speed | Pace = 1.0,
         client_secret: str = CLIENT_SECRET,
         refresh_token: str = REFRESH_TOKEN,
         truth_path: Path | str | None = None,
@@ -74,16 +76,15 @@ class Emulator:
         faults: Faults | Sequence[str] = (),
         tws: TwsKnobs | bool = False,
     ) -> None:
-        if speed != "max" and not (isinstance(speed, int | float) and math.isfinite(speed) and speed > 0):
-            raise UsageError(f"speed {speed!r} is not a number above 0 or 'max'")
-        self.source, self.speed, self.wire = source, speed, wire or Wire()
-        self.rest = Rest(source.contracts, client_secret, refresh_token)
+        plan = faults if isinstance(faults, Faults) else Faults(faults)
+        self.source, self.wire = source, plan.limits.on(wire or Wire())
+        self.pace = speed if isinstance(speed, Pace) else Pace(speed)
+        self.rest = Rest(source.contracts, client_secret, refresh_token, level=plan.limits.level)
         self._withhold_sides, self._start_on, self._max_buffer_bytes = withhold_sides, tuple(start_on), max_buffer_bytes
         self._live_from_ns = source.start_ns if live_from_ns is None else live_from_ns
         self._truth_path = None if truth_path is None else Path(truth_path)
-        plan = faults if isinstance(faults, Faults) else Faults(faults)
         self._trouble = Trouble(self, plan) if plan else None
-        self.books = Books(source.contracts)  # what happened so far; only `publish` changes it
+        self.books = Books(source.contracts, partial(before, source))  # what happened so far; only `publish` changes it
         self._market_ns = self._live_from_ns
         self._tws: TwsServer | None = None
         if tws:
@@ -109,7 +110,7 @@ class Emulator:
     @property
     def dxlink_url(self) -> str:
         """Address of the DXLink websocket."""
-        return f"ws://{HOST}:{self.port}{REALTIME}"
+        return f"ws://{HOST}:{self.port}{PATHS[self.rest.level]}"
 
     @property
     def port(self) -> int:
@@ -276,10 +277,11 @@ class Emulator:
     # --- the source
 
     async def _play(self, reel: Reel, truth: TruthLog) -> None:
-        if self.speed == "max":
-            await self._play_unpaced(reel, truth)
-        else:
-            await self._play_paced(reel, truth, float(self.speed))
+        if not self.source.is_endless:
+            await self._listened.wait()
+        self.pace.begin(asyncio.get_running_loop().time, self._live_from_ns)
+        while reel.next_ns is not None:
+            await (self._hurry(reel, truth) if self.pace.is_hurried else self._keep_pace(reel, truth, reel.next_ns))
         for visitor in list(self._visitors):
             self._flush(visitor, None)
             await visitor.drain_all()
@@ -287,32 +289,38 @@ class Emulator:
             await self._tws.finish()
         truth.flush()
 
-    async def _play_unpaced(self, reel: Reel, truth: TruthLog) -> None:
-        while reel.next_ns is not None:
-            await self._listened.wait()
-            events = reel.take_until(2**63 - 1, BATCH)
-            self._market_ns = events[-1].at_ns
-            self._publish(truth, events)
-            self._flush_all(None)
-            if self._trouble is not None:
-                self._trouble.look()
-            await asyncio.gather(*(visitor.drain() for visitor in self._visitors), *([self._tws.drain()] if self._tws is not None else []))
-            await asyncio.sleep(0)
+    async def _hurry(self, reel: Reel, truth: TruthLog) -> None:
+        """Some events without waiting for the clock, but for those who read. A step goes by one event where it may end."""
+        await self._listened.wait()
+        pace = self.pace
+        if not pace.is_hurried:
+            return
+        before = [] if pace.until_ns is None else reel.take_until(pace.until_ns - 1, BATCH)
+        events = before or reel.take_until(_NEVER_NS, 1 if pace.is_stepping else BATCH)
+        self._market_ns = max(self._market_ns, events[-1].at_ns)
+        self._publish(truth, events)
+        self._flush_all(None)
+        pace.reach(self._market_ns)
+        for event in events if pace.is_stepping else ():
+            if isinstance(event, Print) and event.action is Action.NEW and event.valid_tick and not event.spread_leg:
+                pace.traded(event.contract.streamer_symbol, event.time_ns)
+        if self._trouble is not None:
+            self._trouble.look()
+        await asyncio.gather(*(visitor.drain() for visitor in self._visitors), *([self._tws.drain()] if self._tws is not None else []))
+        await asyncio.sleep(0)
 
-    async def _play_paced(self, reel: Reel, truth: TruthLog, speed: float) -> None:
-        if not self.source.is_endless:
-            await self._listened.wait()
-        now_s = asyncio.get_running_loop().time
-        began_s = now_s()
-        while reel.next_ns is not None:
-            self._market_ns = self._live_from_ns + int((now_s() - began_s) * speed * 1e9)
-            events = reel.take_until(self._market_ns, _PACED_BATCH)
-            self._publish(truth, events)
-            self._flush_all(now_s())
-            if self._trouble is not None:
-                self._trouble.look()
-            ahead_s = 0.0 if reel.next_ns is None else (reel.next_ns - self._market_ns) / 1e9 / speed
-            await asyncio.sleep(min(max(ahead_s, _SHORTEST_S), _LONGEST_S) if len(events) < _PACED_BATCH else 0)
+    async def _keep_pace(self, reel: Reel, truth: TruthLog, next_ns: int) -> None:
+        """What is due by the clock. While it stands nothing is, and what was noted before still goes out."""
+        self._market_ns = self.pace.now_ns
+        events = reel.take_until(self._market_ns, _PACED_BATCH)
+        if len(events) == _PACED_BATCH:  # more is due: the market's clock is where its events are
+            self._market_ns = events[-1].at_ns
+        self._publish(truth, events)
+        self._flush_all(asyncio.get_running_loop().time())
+        if self._trouble is not None:
+            self._trouble.look()
+        left_s = self.pace.left_s(next_ns if reel.next_ns is None else reel.next_ns)
+        await asyncio.sleep(min(max(left_s, _SHORTEST_S), _LONGEST_S) if len(events) < _PACED_BATCH else 0)
 
     def _publish(self, truth: TruthLog, events: Sequence[Print | QuoteChange]) -> None:
         truth.append(event for event in events if isinstance(event, Print))

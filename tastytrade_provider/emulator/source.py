@@ -46,8 +46,19 @@ class QuoteChange(NamedTuple):
     ask_size: float
 
 
+class Before(NamedTuple):
+    """What the session before a source's first one left of a contract. Price in price units, the others in contracts."""
+
+    close: float
+    volume: float
+    open_interest: int
+
+
 class Source(Protocol):
-    """A market or a tape. Iterating begins anew each time and gives the same events."""
+    """A market or a tape. Iterating begins anew each time and gives the same events.
+
+    One that knows what came before it has also `before(contract) -> Before`; a tape does not.
+    """
 
     @property
     def contracts(self) -> tuple[Contract, ...]:
@@ -62,6 +73,13 @@ class Source(Protocol):
         """True for a market, which goes on for ever; False for a tape, which begins once somebody listens."""
 
     def __iter__(self) -> Iterator[Print | QuoteChange]: ...
+
+
+def before(source: Source, contract: Contract) -> Before | None:
+    """What came before a source; None where it does not know."""
+    told = getattr(source, "before", None)
+    found: Before | None = None if told is None else told(contract)
+    return found
 
 
 class Reel:

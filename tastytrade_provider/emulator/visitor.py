@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
+from typing import Final
 
 import h11
 import wsproto
@@ -17,7 +18,8 @@ from wsproto.utilities import RemoteProtocolError
 from tastytrade_provider.emulator.feed import Feed
 from tastytrade_provider.emulator.rest import Request, Response, error
 
-REALTIME = "/realtime"
+PATHS: Final = {"api": "/realtime", "demo": "/delayed"}
+"""Where the stream is, by the level of the quote token; the server answers at both."""
 HIGH_WATER = 256 * 1024
 """Bytes waiting to be written above which a source that can wait does."""
 _CHUNK = 65_536
@@ -113,7 +115,7 @@ class Visitor:
             while (request := await self._next(http)) is not None:
                 headers = {name.decode(): value.decode("latin-1") for name, value in request.headers}
                 target = request.target.decode()
-                if headers.get("upgrade", "").lower() == "websocket" and target.partition("?")[0] == REALTIME:
+                if headers.get("upgrade", "").lower() == "websocket" and target.partition("?")[0] in PATHS.values():
                     await self._dxlink(request, http.trailing_data[0])
                     return
                 body = b""

@@ -141,6 +141,7 @@ class BarFeed:
                 self._live = LiveBars(self._contract, self._timeframe, self._from_ns(now_ns), self._hours)
             is_joined = bool(rows)
             await self._fill(self._live, rows, now_ns)
+            self._live.add(rows, self._whole_ns)
             self._put(self._live)
             self._listener.grant()
             while not (self._wake.is_set() or self._listener.has_ended):
@@ -149,7 +150,7 @@ class BarFeed:
                 if rows and not is_joined:  # five-second bars begin with the next one: the running one is history by now
                     is_joined = True
                     await self._fill(self._live, rows, now_ns)
-                self._live.add(rows, 5 * SECOND_NS if self._is_five_seconds else 0)
+                self._live.add(rows, self._whole_ns)
                 self._put(self._live)
                 if stream.error is not None:
                     raise stream.error
@@ -173,6 +174,11 @@ class BarFeed:
     def _is_five_seconds(self) -> bool:
         return self._timeframe.is_intraday and self._timeframe.ns == 5 * SECOND_NS
 
+    @property
+    def _whole_ns(self) -> int:
+        """How much of its time a bar has behind it when it comes: one of five seconds is over, the others still grow."""
+        return 5 * SECOND_NS if self._is_five_seconds else 0
+
     async def _first(self, stream: _Stream) -> list[Row]:
         """The first answer. Five-second bars have none: a moment without a refusal is one."""
         loop = asyncio.get_running_loop()
@@ -187,18 +193,15 @@ class BarFeed:
         return stream.take(self._contract)
 
     async def _fill(self, live: LiveBars, rows: list[Row], now_ns: int) -> None:
-        """Put what came first into `live`, with the history before it where it does not reach back far enough."""
+        """Put the history before what came first into `live`, where that does not reach back far enough."""
         first_ns = min((row.start_ns for row in rows), default=self._running_ns(now_ns))
-        before: list[Row] = []
         if live.told_until_ns < first_ns:
             try:
-                before = await self._history.rows(self._contract, self._timeframe, live.told_until_ns, first_ns)
+                live.add(await self._history.rows(self._contract, self._timeframe, live.told_until_ns, first_ns))
             except FeedError as error:
                 gap = Gap(self._contract, live.told_until_ns, first_ns, f"no history: {error}")
                 self._told(gap)
                 self._listener.put(gap)
-        live.add(before)
-        live.add(rows)
 
     def _from_ns(self, now_ns: int) -> int:
         """Where the first bar to hand over starts: the running one, or the first whole one of the backfill."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import NoData, ProtocolViolation, UsageError
-from ..model import Contract, Timeframe, TradeBatch
+from ..model import Contract, Timeframe, TradeBatch, check_contract
 from ..provider import Time, time_ns
 from ..sessions import DAY_NS, session_at, sessions_between
 from . import frames
@@ -71,8 +71,6 @@ class History:
 
     async def trades(self, contract: Contract, start: Time, end: Time, now_ns: int) -> TradeBatch:
         """The trades of [start, end), oldest first; times are whole seconds, sides from the quotes of that time."""
-        if start is None:
-            raise UsageError("historical trades need a start; an aware datetime or ISO text with a zone")
         start_ns, end_ns = bounds(contract, start, end, now_ns)
         listed = await self._qualified(contract)
         prints = await self._ticks(contract, listed, "TRADES", start_ns, end_ns)
@@ -86,6 +84,7 @@ class History:
 
     async def earliest_ns(self, contract: Contract, timeframe: str, now_ns: int) -> int:
         """Where the first bar that IB has starts."""
+        check_contract(contract)
         wanted = check(contract, timeframe, "eth")
         listed = await self._qualified(contract)
         if listed.ib.conId not in self._heads_ns:
@@ -178,10 +177,11 @@ def readable(contract: Contract, bars: list[Any]) -> list[Row]:
 
 def bounds(contract: Contract, start: Time, end: Time, now_ns: int) -> tuple[int, int]:
     """[start, end) as UTC nanoseconds. UsageError for a time without a zone, or a start that is not before the end."""
+    check_contract(contract)
     end_ns = now_ns if end is None else time_ns(end, "end")
     start_ns = session_at(contract.calendar, min(now_ns, end_ns)).open_ns if start is None else time_ns(start, "start")
     if start_ns >= end_ns:
-        raise UsageError(f"start {text(start_ns)} is not before end {text(end_ns)}")
+        raise UsageError(f"start {text(start_ns)} is not before end {text(end_ns)}{' (now, by the clock of TWS)' if end is None else ''}")
     return start_ns, end_ns
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..backoff import backoff_s
 from ..errors import ConnectionLost, FeedError, MarketDataError, UsageError
-from ..model import Bar, Contract, Gap, Summary, TradeBatch
-from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription, Time, backfill_start
+from ..model import Bar, Contract, Gap, Summary, TradeBatch, check_contract
+from ..provider import Capabilities, DataProvider, GapLog, ProviderStatus, State, Subscription, Time, backfill_start
 from ..settings import IbSettings, Settings
 from .bar_feed import BarFeed
 from .directory import Directory
@@ -80,7 +80,7 @@ class IbProvider(DataProvider):
         self._streams = Streams(self._history.pacer, self._wanted, self._directory.known.get, self._listeners, self._take, self._note, self._lost, self._left)
         self._rejected = 0
         self._rejects: deque[str] = deque(maxlen=20)
-        self._gaps: deque[Gap] = deque(maxlen=100)
+        self._gaps = GapLog()
         self._notes: deque[str] = deque(maxlen=20)
         self._farms: dict[str, str] = {}
         self._failed: deque[str] = deque(maxlen=20)
@@ -181,7 +181,7 @@ class IbProvider(DataProvider):
         def start_ns(now_ns: int) -> int | None:
             return backfill_start(backfill, now_ns)
 
-        feed = BarFeed(listener, wanted, start_ns, hours, self._history, self._directory.qualified, self._connected_wire, self._now_ns, self._gaps.append)
+        feed = BarFeed(listener, wanted, start_ns, hours, self._history, self._directory.qualified, self._connected_wire, self._now_ns, self._gaps.add)
         self._bar_feeds.add(feed)
         task = asyncio.create_task(feed.run(), name=f"bars {contract.symbol} {wanted}")
         self._tasks.add(task)
@@ -196,8 +196,11 @@ class IbProvider(DataProvider):
         """
         return await self._history.bars(contract, timeframe, start, end, hours, self._now_ns())
 
-    async def historical_trades(self, contract: Contract, start: Time, end: Time = None) -> TradeBatch:
-        """The trades of [start, end), oldest first. A thousand prints take a request, a thousand quotes two of the 60 that ten minutes allow."""
+    async def historical_trades(self, contract: Contract, start: Time = None, end: Time = None) -> TradeBatch:
+        """The trades of [start, end), oldest first; `start` None: the current session.
+
+        A thousand prints take a request, a thousand quotes two of the 60 that ten minutes allow.
+        """
         return await self._history.trades(contract, start, end, self._now_ns())
 
     async def earliest(self, contract: Contract, timeframe: str = "1d") -> pd.Timestamp:
@@ -228,11 +231,11 @@ class IbProvider(DataProvider):
             off_step=sum(line.counts.off_step for line in lines),
             excluded=dict(excluded),
             sides=dict(sides),
-            gaps=tuple(self._gaps),
             rejects=(*self._rejects, *(wire.rejects if wire else ())),
             delta_source="quote_trade",
             notes=(*self._notes, *self._farms.values(), *waited),
             failed=tuple(self._failed),
+            **self._gaps.status(),
         )
 
     # -- the connection
@@ -304,7 +307,7 @@ class IbProvider(DataProvider):
         for line in self._lines.values():
             gap = line.silent(time.time_ns())
             if gap is not None:
-                self._gaps.append(gap)
+                self._gaps.add(gap)
 
     def _break_off(self) -> None:
         wire, self._wire = self._wire, None
@@ -401,7 +404,8 @@ class IbProvider(DataProvider):
     def _flush(self) -> None:
         """A packet was read: hand over what was in it."""
         for line in self._lines.values():
-            self._gaps.extend(line.flush())
+            for gap in line.flush():
+                self._gaps.add(gap)
 
     def _left(self, listener: Subscription[Any]) -> None:
         symbol = listener.contract.streamer_symbol
@@ -415,6 +419,7 @@ class IbProvider(DataProvider):
     # -- small parts
 
     def _check(self, contract: Contract) -> None:
+        check_contract(contract)
         if not contract.streamer_symbol:
             raise UsageError(f"{contract.symbol} has no streamer symbol; take the contract from resolve() or contracts()")
         if self._state == "closed":

@@ -56,8 +56,9 @@ class Counts:
         self._sources = np.zeros(len(SideSource), np.int64)
         self._seconds: deque[list[int]] = deque()  # [second of our clock, trades in it]
 
-    def add(self, batch: TradeBatch, clock_ns: int) -> int | None:
-        """Count a batch. Returns the exchange time of its newest trade, None where it holds only changes."""
+    def add(self, batch: TradeBatch, clock_ns: int, *, is_past: bool = False) -> int | None:
+        """Count a batch; one that was fetched (`is_past`) tells nothing of the rate. Returns the exchange time of its newest trade, None where it holds only
+        changes."""
         columns = batch.columns
         action, source = columns["action"], columns["side_source"]
         n = len(action)
@@ -76,6 +77,8 @@ class Counts:
         newest_ns = int(time_ns[-1])
         if received_ns[-1]:
             self.lag.observe((int(received_ns[-1]) - newest_ns) / 1e9, n)
+        if is_past:
+            return newest_ns
         second = clock_ns // 1_000_000_000
         if self._seconds and self._seconds[-1][0] == second:
             self._seconds[-1][1] += n

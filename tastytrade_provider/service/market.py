@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ..indicators import Indicator, Update
 from ..model import Contract, Gap, Roll, TradeBatch
+from ..pace import Pace
 from ..sessions import session_at
 from .counts import Counts, Histogram
 from .feed import Feed, Row
@@ -40,7 +41,7 @@ class Market:
         indicators: Callable[[Resets], Mapping[str, Indicator]],
         on_fault: Callable[[str, Exception], None],
         clock: Callable[[], int],
-        speed: float | None,
+        pace: Pace | None,
     ) -> None:
         self.name, self.contract, self.resets = name, contract, resets
         self.feeds: dict[str, Feed] = {}
@@ -51,12 +52,11 @@ class Market:
         self.covered_ns: int | None = None
         self.problem: str | None = None
         self.delay = Histogram()
-        self._hub, self._indicators, self._on_fault, self._clock, self._speed = hub, indicators, on_fault, clock, speed
-        self._at: tuple[int, int] | None = None  # exchange time of the newest trade, and our clock then
+        self._hub, self._indicators, self._on_fault, self._clock, self._pace = hub, indicators, on_fault, clock, pace
+        self._at: tuple[int, int] | None = None  # exchange time of the newest trade, and how long the exchange's clock had run then
         self.has_begun = asyncio.Event()  # what there was before the first subscription is in it: nobody is told of that bar by bar
         self._behind: dict[str, list[Item]] = {}  # feeds that are still being filled, and what came meanwhile
         self._filled: dict[str, asyncio.Event] = {}
-        self._lost_ns: int | None = None
         self._session_over_ns = 0
         self._fresh_since: int | None = None  # our clock when the first trade came that clients have not seen in a forming bar
 
@@ -65,13 +65,10 @@ class Market:
     def add(self, item: Item) -> None:
         """Enter what a trade subscription hands over."""
         now = self._clock()
-        if self._lost_ns is not None and isinstance(item, TradeBatch) and (later := item.time_ns[item.time_ns >= self._lost_ns]).size:
-            lost_ns, self._lost_ns = self._lost_ns, None
-            self.add(Gap(self.contract, lost_ns, int(later.min()) + 1, "connection lost"))
         if isinstance(item, TradeBatch):
-            newest_ns = self.counts.add(item, now)
+            newest_ns = self.counts.add(item, now, is_past=not self.has_begun.is_set())
             if newest_ns is not None:
-                self._see(newest_ns, now)
+                self._see(newest_ns)
         elif isinstance(item, Gap):
             self._tell_gap(item)
         self.recent.add(item)
@@ -87,12 +84,13 @@ class Market:
 
     def advance(self) -> None:
         """Let the exchange's clock close bars though nobody trades."""
-        now_ns = self.now_ns
-        if now_ns is None or self._speed is None:
+        now_ns, pace = self.now_ns, self._pace
+        if now_ns is None or pace is None or pace.is_paused or pace.is_hurried:
             return
+        late_ns = int(_LATE_NS * max(1.0, float(pace.speed)))  # the way here takes its time by our clock
         for timeframe, feed in list(self.feeds.items()):
             if timeframe not in self._behind:
-                self._publish(feed, feed.advance(now_ns - _LATE_NS))
+                self._publish(feed, feed.advance(now_ns - late_ns))
 
     def flush(self) -> None:
         """Give the forming bars to whoever listens."""
@@ -119,10 +117,6 @@ class Market:
         self.resets.add(time_ns)
         for timeframe in self.feeds:
             self._hub.publish(self._topic(timeframe, "delta"), {"type": "reset", **self._names(timeframe), "time": iso(time_ns)})
-
-    def lost_sight(self) -> None:
-        """The subscription ended, another one begins, and what lies between could not be fetched: the next trade ends a gap."""
-        self._lost_ns = self.last_ns
 
     # -- timeframes
 
@@ -166,11 +160,11 @@ class Market:
 
     @property
     def now_ns(self) -> int | None:
-        """The exchange's clock: the newest trade's time, and the time since where the feed runs at the market's pace. None before a trade."""
+        """The exchange's clock: the newest trade's time, and what ran since where the feed has a clock beside its trades. None before a trade."""
         if self._at is None:
             return None
-        at_ns, seen = self._at
-        return at_ns if self._speed is None else at_ns + int((self._clock() - seen) * self._speed)
+        at_ns, seen_ns = self._at
+        return at_ns if self._pace is None else at_ns + self._pace.ran_ns - seen_ns
 
     @property
     def last_ns(self) -> int | None:
@@ -194,7 +188,7 @@ class Market:
                 "low": number(values["cvd_low"]),
                 "highest": cvd.high if cvd else None,
                 "lowest": cvd.low if cvd else None,
-                "since": iso(cvd.since_ns) if cvd else None,
+                "since": iso(max(cvd.since_ns, self.covered_ns or 0)) if cvd else None,
             },
             "quality": self.quality(update),
         }
@@ -259,11 +253,11 @@ class Market:
     def _topic(self, timeframe: str, channel: str) -> TopicName:
         return TopicName(self.name, timeframe, channel)
 
-    def _see(self, newest_ns: int, now: int) -> None:
+    def _see(self, newest_ns: int) -> None:
         if self.covered_ns is None:
             self.covered_ns = newest_ns
         if self._at is None or newest_ns >= self._at[0]:
-            self._at = newest_ns, now
+            self._at = newest_ns, self._pace.ran_ns if self._pace is not None else 0
         if newest_ns >= self._session_over_ns:
             session = session_at(self.contract.calendar, newest_ns)
             self._session_over_ns = session.close_ns if newest_ns < session.close_ns else newest_ns + _HALT_NS

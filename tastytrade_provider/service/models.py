@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 _BAR: Final[dict[str, Any]] = {
     "time": "2026-11-23T14:30:00Z", "end": "2026-11-23T14:31:00Z", "bar_no": 0, "session": "2026-11-23",
@@ -14,6 +14,7 @@ _BAR: Final[dict[str, Any]] = {
 }  # fmt: skip
 _NAMES: Final = {"market": "ES", "symbol": "/ESZ6", "timeframe": "1m"}
 _GAP: Final = {"symbol": "/ESZ6", "start": "2026-11-23T14:30:02Z", "end": "2026-11-23T14:30:04.5Z", "reason": "connection lost", "filled": False}
+_PLAYBACK: Final = {"state": "playing", "speed": 5.0, "speeds": [0.5, 1.0, 5.0, 20.0, "max"], "time": "2026-11-23T14:30:11.5Z"}
 _SHARES: Final = {"exchange": 0.98, "quote": 0.02, "tick": 0.0, "none": 0.0}
 
 
@@ -203,6 +204,31 @@ class JournalState(BaseModel):
     failure: str | None
 
 
+class Playback(BaseModel):
+    """How a recording or a made-up market is played. `time`: exchange time up to which it was, null before the first trade; `speeds`: those to choose from."""
+
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(example=_PLAYBACK))
+    state: Literal["playing", "paused", "stepping", "ended"]
+    speed: float | Literal["max"]
+    speeds: list[float | Literal["max"]]
+    time: str | None
+
+
+class PlaybackChange(BaseModel):
+    """What to do; `speed` alone changes it and nothing else.
+
+    A step plays without waiting until the forming bar of a contract and timeframe (those configured) has closed, or for so many seconds of exchange time,
+    and stands there.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, json_schema_extra={"example": {"action": "step", "symbol": "ES", "timeframe": "1m"}})
+    action: Literal["pause", "resume", "step"] | None = None
+    speed: Annotated[float, Field(gt=0)] | Literal["max"] | None = None
+    symbol: Annotated[str, Field(max_length=40)] | None = None
+    timeframe: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}(mo|[smhdwtvr])$")] | None = None
+    seconds: Annotated[float, Field(gt=0, le=86_400)] | None = None
+
+
 class Status(BaseModel):
     """The feed: state, since when, what was received and what was not. Counts are since the provider was made; rate is trades per second."""
 
@@ -232,6 +258,7 @@ class Status(BaseModel):
     contracts: list[ContractState]
     timeframe: str
     journal: JournalState | None
+    playback: Playback | None
 
 
 EXAMPLES: Final[dict[str, dict[str, Any]]] = {
@@ -258,6 +285,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         ],
         "next": None,
     },
+    "Playback": _PLAYBACK,
     "Status": {
         "provider": "tastytrade", "state": "connected", "since": "2026-11-23T14:00:00Z", "ready": True, "reason": None, "problem": None, "attempts": 0,
         "token_level": "api", "delta_source": "time_and_sale", "lag_ms": 41.2, "rate": 112.4, "trades": 88412, "rejected": 0, "duplicates": 0, "orphans": 0,
@@ -267,7 +295,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
             {"market": "ES", "symbol": "/ESZ6", "streamer_symbol": "/ESZ26:XCME", "tick_size": 0.25, "last": 6000.25, "last_time": "2026-11-23T14:30:11.5Z",
              "trades": 88412, "rate": 112.4, "shares": _SHARES, "complete_since": "2026-11-22T23:00:00Z", "timeframes": ["1m"]},
         ],
-        "timeframe": "1m", "journal": {"written": 90120, "lost": 0, "failure": None},
+        "timeframe": "1m", "journal": {"written": 90120, "lost": 0, "failure": None}, "playback": None,
     },
     "Values": {**_NAMES, "name": "cvd", "time": ["2026-11-23T14:30:00Z"], "columns": {"cvd": [75.0]}},
 }  # fmt: skip

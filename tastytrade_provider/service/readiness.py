@@ -27,8 +27,9 @@ class Verdict:
     pulses: tuple[Pulse, ...]
 
 
-def judge(state: str, problem: str | None, pulses: Sequence[Pulse], limit_s: float = SILENCE_S) -> Verdict:
-    """Ready: connected, and of the contracts whose market is open at least one was heard within the limit. A closed market is not a silent feed.
+def judge(state: str, problem: str | None, pulses: Sequence[Pulse], limit_s: float = SILENCE_S, *, is_paused: bool = False) -> Verdict:
+    """Ready: connected, and of the contracts whose market is open at least one was heard within the limit. Neither a closed market nor one that
+    somebody has paused is a silent feed.
 
     >>> judge("connected", None, [Pulse("/ESZ6", True, 0.2)]).ready
     True
@@ -36,6 +37,8 @@ def judge(state: str, problem: str | None, pulses: Sequence[Pulse], limit_s: flo
     'nothing came from an open market for 7.0 s'
     >>> judge("connected", None, [Pulse("/ESZ6", False, 7000.0)]).reason
     'the market is closed'
+    >>> judge("connected", None, [Pulse("/ESZ6", True, 7.0)], is_paused=True)
+    Verdict(ready=True, reason='paused', pulses=(Pulse(symbol='/ESZ6', is_open=True, silent_s=7.0),))
     """
     reason: str | None = None
     heard = [pulse.silent_s for pulse in pulses if pulse.is_open and pulse.silent_s is not None]
@@ -43,6 +46,8 @@ def judge(state: str, problem: str | None, pulses: Sequence[Pulse], limit_s: flo
         reason = f"the feed is {state}" + (f": {problem}" if problem else "")
     elif not pulses:
         reason = problem or "no contract is being watched yet"
+    elif is_paused:
+        return Verdict(True, "paused", tuple(pulses))
     elif not any(pulse.is_open for pulse in pulses):
         return Verdict(True, "the market is closed", tuple(pulses))
     elif not heard:

@@ -11,8 +11,8 @@ import pandas as pd
 from fastapi import APIRouter, Header, Path, Query, Request, Response, WebSocket
 
 from ..errors import UsageError
-from . import models, past
-from .errors import RESPONSES, guarded
+from . import models, past, playback
+from .errors import RESPONSES, guarded, problem
 from .feed import Feed
 from .formats import ARROW, CSV, answer, chosen
 from .market import Market
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .runtime import Runtime
 
 _CHANGES: Final = (5, 12.0)  # resets at once, and seconds for one more
+_PLAYS: Final = (20, 0.25)  # the same for steps and changes of a playback
 
 Symbol = Annotated[str, Path(description="A contract that is watched: ES (front month) or ESZ6", max_length=40, examples=["ES"])]
 Other = Annotated[str | None, Query(description="The contract in a form that is no path, such as /ESZ6 or /ESZ26:XCME; wins", alias="symbol", max_length=40)]
@@ -47,7 +48,12 @@ def create_router(runtime: Runtime, guard: Guard | None = None) -> APIRouter:
     """
     guard = guard or Guard.of(runtime.settings)
     router = APIRouter(route_class=guarded(guard), responses=RESPONSES, tags=["order flow"])
-    changes = RateLimit(*_CHANGES, runtime.clock)
+    changes, plays = RateLimit(*_CHANGES, runtime.clock), RateLimit(*_PLAYS, runtime.clock)
+
+    def count(request: Request, limit: RateLimit) -> None:
+        wait_s = limit.wait_s(request.client.host if request.client else None)
+        if wait_s > 0:
+            raise Denied(429, f"too many changes; again in {math.ceil(wait_s)} s", wait_s)
 
     async def found(symbol: str, timeframe: str | None) -> tuple[Market, Feed]:
         market = runtime.market(symbol)
@@ -124,13 +130,31 @@ def create_router(runtime: Runtime, guard: Guard | None = None) -> APIRouter:
 
     @router.post("/api/delta/{symbol}/reset", response_model=models.ResetDone, summary="CVD starts anew with the next bar (needs the token)")
     async def post_reset(request: Request, symbol: Symbol, other: Other = None) -> Response:
-        wait_s = changes.wait_s(request.client.host if request.client else None)
-        if wait_s > 0:
-            raise Denied(429, f"too many changes; again in {wait_s:.0f} s", wait_s)
+        count(request, changes)
         market = runtime.market(other or symbol)
         at_ns = runtime.reset(market)
         is_kept = getattr(runtime.provider, "journal", None) is not None
         return _json({"market": market.name, "symbol": market.contract.symbol, "time": iso(at_ns), "journalled": is_kept})
+
+    @router.get("/api/tastytrade/playback", response_model=models.Playback, summary="How a recording is played", responses=_example("Playback"))
+    async def get_playback() -> Response:
+        found = playback.state(runtime)
+        return _not_played(runtime) if found is None else _json(found)
+
+    @router.post(
+        "/api/tastytrade/playback",
+        response_model=models.Playback,
+        summary="Pause, resume, step, change the speed (needs the token)",
+        responses=_example("Playback"),
+    )
+    async def post_playback(request: Request, wanted: models.PlaybackChange) -> Response:
+        count(request, plays)
+        if runtime.playback is None:
+            return _not_played(runtime)
+        if runtime.watcher.has_ended:
+            return problem(409, "UsageError", "it is over: there is nothing more to be played")
+        await playback.change(runtime, runtime.playback, wanted)
+        return _json(playback.state(runtime))
 
     @router.get("/api/indicators", response_model=models.Indicators, summary="Indicators by name")
     async def get_indicators() -> Response:
@@ -195,7 +219,9 @@ def _cell(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _unknown_indicator(runtime: Runtime, name: str) -> Response:
-    from .errors import problem
+def _not_played(runtime: Runtime) -> Response:
+    return problem(404, "NotSupported", f"provider '{runtime.provider.name}' is live: it can be neither paused nor stepped")
 
+
+def _unknown_indicator(runtime: Runtime, name: str) -> Response:
     return problem(404, "UsageError", f"no indicator of that name; known are {', '.join(runtime.manager.list_indicators())}")

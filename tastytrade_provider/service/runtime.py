@@ -16,6 +16,7 @@ from ..config import load
 from ..errors import ConnectionLost, UnknownContract, UsageError
 from ..indicators import CVD, Indicator, IndicatorManager
 from ..model import Contract, Timeframe
+from ..pace import Pace
 from ..provider import DataProvider
 from ..registry import create_provider
 from ..sessions import is_open
@@ -50,7 +51,8 @@ class Runtime:
     manager      indicators by name, yours included
     settings     the `service` section: the token
     clock        monotonic nanoseconds          wall_ns  UTC nanoseconds
-    speed        how fast the exchange's clock runs beside ours, so that bars close though nobody trades; None: only trades are its clock
+    speed        how fast the exchange's clock runs beside ours, so that bars close though nobody trades; None: only trades are its clock. Where the
+                 provider has a `playback`, that says how fast
     silence_s    see `readiness`
     """
 
@@ -77,10 +79,17 @@ class Runtime:
         self.markets: dict[str, Market] = {}
         self.faults: Counter[str] = Counter()
         self.history_lock = asyncio.Semaphore(2)  # the provider's history is asked for little at a time
-        self.clock, self.wall_ns, self.speed = clock, wall_ns, speed
+        self.clock, self.wall_ns = clock, wall_ns
+        self.playback = provider.playback  # of a feed that is played: it can be paused
+        self._pace = None if speed is None else self.playback or Pace(speed)
+        if self._pace is not None and self._pace is not self.playback:
+            self._pace.begin(lambda: clock() / 1e9, 0)
+        if self.playback is not None:
+            self.playback.told.append(self._pace_changed)
         self.started_ns: int | None = None
         self._names = tuple(dict.fromkeys((*_ALWAYS, *indicators)))
         self._silence_s = silence_s
+        self._was_paused = False
         self._heard: dict[str, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._used: dict[tuple[str, str], int] = {}
@@ -178,7 +187,9 @@ class Runtime:
 
     def readiness(self) -> Verdict:
         """Whether the feed is fresh enough to trade on."""
-        return judge(self.state, self.watcher.problem, [self._pulse(market) for market in self.markets.values()], self._silence_s)
+        is_paused = self.playback is not None and self.playback.is_paused
+        pulses = [self._pulse(market) for market in self.markets.values()]
+        return judge(self.state, self.watcher.problem, pulses, self._silence_s, is_paused=is_paused)
 
     def status(self) -> dict[str, Any]:
         """State, counts, gaps, rates: what `GET /api/tastytrade/status` answers."""
@@ -214,7 +225,7 @@ class Runtime:
         if known is not None and known.contract == contract:
             return known
         resets = Resets(await asyncio.to_thread(self._recorded_resets, contract))
-        made = Market(name, contract, self.hub, resets, self.indicators, self._fault, self.clock, self.speed)
+        made = Market(name, contract, self.hub, resets, self.indicators, self._fault, self.clock, self._pace)
         await made.feed(self.timeframe)
         self.markets[name] = made
         return made
@@ -239,7 +250,18 @@ class Runtime:
                 except Exception as error:  # one contract's trouble is neither the others' nor the host's
                     self._fault(f"market {market.name}", error)
             if beat % _STATUS_EVERY == 0:
-                self.hub.publish_state(STATUS, lambda: {"type": "status", **self.status()})
+                self._tell_status()
+
+    def _tell_status(self) -> None:
+        self.hub.publish_state(STATUS, lambda: {"type": "status", **self.status()})
+
+    def _pace_changed(self) -> None:
+        """All pages hear of it at once; and while it stood, nobody was silent."""
+        assert self.playback is not None  # it is what calls
+        if self._was_paused:
+            self._heard = dict.fromkeys(self._heard, self.clock())
+        self._was_paused = self.playback.is_paused
+        self._tell_status()
 
     def _fault(self, label: str, error: Exception) -> None:
         self.faults[label] += 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .feed import Feed
 from .market import Market
+from .playback import state as playback
 from .wire import gap_record, iso
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def status(runtime: Runtime) -> dict[str, Any]:
         "contracts": [_contract(market, now) for market in runtime.markets.values()],
         "timeframe": runtime.timeframe,
         "journal": None if journal is None else {"written": journal.written, "lost": journal.lost, "failure": journal.failure},
+        "playback": playback(runtime),
     }
 
 

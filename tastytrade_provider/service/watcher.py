@@ -8,21 +8,19 @@ import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from ..errors import ConnectionLost, MarketDataError
-from ..model import Contract, Gap, Roll, TradeBatch
-from ..provider import DataProvider, Subscription
+from ..follow import Following, Item
+from ..model import Contract, Roll
+from ..provider import DataProvider
 from ..sessions import session_at
 from .market import Market
 
 _READY_S: Final = 10.0  # how long a subscription may take to be accepted
-_FILL_S: Final = 10.0  # how long the session's trades so far may take to come
 _WAIT_S: Final = (0.5, 60.0)  # least and most between two attempts
 
 log = logging.getLogger(__name__)
-
-Trades = Subscription[TradeBatch | Gap | Roll]
 
 
 class Watcher:
@@ -51,18 +49,18 @@ class Watcher:
         self.has_ended = False
         self._provider, self._symbols, self._market, self._heard = provider, symbols, market, heard
         self._can_fill, self._wall_ns = can_fill, wall_ns
-        self._subscriptions: list[Trades] = []
+        self._followed: list[Following] = []
         self._dropped = 0
 
     @property
     def queued(self) -> int:
         """Trades handed over by the provider and not entered yet."""
-        return sum(subscription.stats.waiting for subscription in self._subscriptions)
+        return sum(following.stats.waiting for following in self._followed)
 
     @property
     def dropped(self) -> int:
         """Trades the provider dropped because this service was slow."""
-        return self._dropped + sum(subscription.stats.dropped for subscription in self._subscriptions)
+        return self._dropped + sum(following.stats.dropped for following in self._followed)
 
     async def run(self) -> None:
         """Until a tape ends, or it is cancelled."""
@@ -84,7 +82,7 @@ class Watcher:
     async def disconnect(self) -> None:
         """Close the feed."""
         self._dropped = self.dropped
-        self._subscriptions = []
+        self._followed = []
         try:
             await self._provider.disconnect()
         except Exception as error:  # as in `run`
@@ -97,7 +95,7 @@ class Watcher:
                 await self._watch_one(name)
             except MarketDataError as error:  # one contract's trouble is not the others'
                 problems.append(f"{name}: {error}")
-        if not self._subscriptions:
+        if not self._followed:
             raise ConnectionLost("; ".join(problems) or "no symbol is configured")
         if problems:
             log.warning("not watched: %s", "; ".join(problems))
@@ -106,47 +104,35 @@ class Watcher:
         contract = await self._provider.resolve(name)
         await asyncio.to_thread(session_at, contract.calendar, self._wall_ns())  # its calendar may take a second to load
         market = await self._market(name, contract)
-        subscription = self._provider.subscribe_trades(contract)
+        following = Following(self._provider, contract, fill=self._can_fill, since_ns=market.last_ns)
         async with asyncio.timeout(_READY_S):
-            await subscription.ready()
-        self._subscriptions.append(subscription)
+            await following.ready()
+        self._followed.append(following)
+        following.on(partial(self._take, market, following))
         try:
-            await self._fill(market)
+            await following.filled()
         finally:
             market.has_begun.set()
-        subscription.on(partial(self._take, market))  # what came meanwhile waited in the subscription, which is bounded
+        market.problem = following.problem
+        self._listen(name, contract)
+
+    def _listen(self, name: str, contract: Contract) -> None:
+        """To quotes, which only show that the feed is alive."""
         if self._provider.capabilities.quotes:
-            with suppress(MarketDataError):  # they only show that the feed is alive
+            with suppress(MarketDataError):
                 self._provider.subscribe_quotes(contract).on(lambda _: self._heard(name))
 
-    async def _fill(self, market: Market) -> None:
-        """The trades since the session's open, or since the newest one known; where they cannot be had, `covered_ns` or a gap says so."""
-        contract, last_ns = market.contract, market.last_ns
-        if not self._can_fill or not self._provider.capabilities.historical_trades:
-            market.lost_sight()
-            return
-        opened_ns = session_at(contract.calendar, self._wall_ns()).open_ns
-        try:
-            async with asyncio.timeout(_FILL_S):
-                batch = await self._provider.historical_trades(contract, _stamp(max(opened_ns, last_ns or 0)))
-        except (MarketDataError, TimeoutError) as error:
-            before = "the subscription" if last_ns is None else "the reconnect"
-            market.problem = f"trades before {before} could not be fetched: {error or 'no answer in time'}"
-            market.lost_sight()
-            return
-        market.problem = None
-        if len(batch):
-            market.add(batch)
-        if last_ns is None:
-            market.covered_ns = opened_ns
-
-    def _take(self, market: Market, item: TradeBatch | Gap | Roll) -> None:
+    def _take(self, market: Market, following: Following, item: Item) -> None:
         self._heard(market.name)
         market.add(item)
+        if isinstance(item, Roll):
+            self._listen(market.name, item.new)
+        elif following.covered_ns is not None and (market.covered_ns is None or following.covered_ns < market.covered_ns):
+            market.covered_ns = following.covered_ns
 
     async def _until_one_ends(self) -> None:
         """Raises what ended it. Where all end without an error, a tape or a recording is over."""
-        ends = [asyncio.ensure_future(subscription.ended()) for subscription in self._subscriptions]
+        ends = [asyncio.ensure_future(following.ended()) for following in self._followed]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_EXCEPTION)
             for end in ends:
@@ -164,9 +150,3 @@ class Watcher:
         self.problem = str(error) if ours else "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
         where = "" if ours else "\n" + "".join(traceback.format_tb(error.__traceback__))
         log.warning("the feed of provider '%s' failed: %s%s", self._provider.name, self.problem, where)
-
-
-def _stamp(time_ns: int) -> Any:
-    import pandas as pd
-
-    return pd.Timestamp(time_ns, unit="ns", tz="UTC")

@@ -30,16 +30,21 @@ class Spread:
 
 @dataclass
 class Ratio:
-    """How many times better than a peer, and what it must be at least; a target of None is only told."""
+    """How many times better than a peer, and what it must be at least; or `at_most`, where less is better. A target of None is only told."""
 
     name: str
     value: float
     target: float | None = None
+    at_most: bool = False
 
     @property
     def is_met(self) -> bool:
         """True where no more is asked."""
-        return self.target is None or self.value >= self.target
+        return self.target is None or (self.value <= self.target if self.at_most else self.value >= self.target)
+
+    def __str__(self) -> str:
+        found = f"{'ok  ' if self.is_met else 'MISS'}  {self.name}: {self.value:{'.2f' if self.at_most else '.1f'}}x"
+        return found + (f", target {'at most ' * self.at_most}{self.target:g}x" if self.target else "")
 
 
 @dataclass
@@ -66,15 +71,11 @@ class Part:
         """As printed."""
         widths = [max(len(row[i]) for row in [list(self.columns), *self.rows]) for i in range(len(self.columns))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [list(self.columns), *self.rows]]
-        judged = [
-            f"{'ok  ' if ratio.is_met else 'MISS'}  {ratio.name}: {ratio.value:.1f}x" + (f", target {ratio.target:g}x" if ratio.target else "")
-            for ratio in self.ratios
-        ]
-        return "\n".join([f"== {self.title}", machine(), "versions: " + versions(self.packages), *lines, *judged, *self.notes, ""])
+        return "\n".join([f"== {self.title}", machine(), "versions: " + versions(self.packages), *lines, *map(str, self.ratios), *self.notes, ""])
 
     def as_json(self) -> dict[str, object]:
         """For a program: every value measured, and the ratios."""
-        ratios = [{"name": ratio.name, "value": ratio.value, "target": ratio.target, "met": ratio.is_met} for ratio in self.ratios]
+        ratios = [{"name": one.name, "value": one.value, "target": one.target, "at_most": one.at_most, "met": one.is_met} for one in self.ratios]
         where = {"machine": machine(), "versions": versions(self.packages)}
         return {"title": self.title, **where, "measured": self.measured, "ratios": ratios, "notes": self.notes}
 

@@ -1,7 +1,8 @@
 """A loopback server that sends a tape as fast as a client takes it, or at a pace: raw sockets, frames made beforehand, sent in pieces of 256 KiB.
 
 It is a process of its own and speaks just enough: the websocket upgrade, the DXLink handshake, and `GET .../api-quote-tokens`, which the SDK asks first.
-The path says what to send: `/dxlink/<rows>/<rows per message>/<messages per second, 0: no pace>`; with `/plain/...` the frames come right after the upgrade.
+The path says what to send: `/dxlink/<rows>/<rows per message>/<messages per second, 0: no pace>`; with `/plain/...` the frames come right after the upgrade,
+and the client of `/shadow/...`, the same otherwise, may break off.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class _Client:
         self._socket, self._tape = connection, frames
         self._unread = b""
         self._sent_ns: list[int] = []
+        self.may_break_off = False
 
     def serve(self, stamps: dict[str, list[int]]) -> None:
         while b"\r\n\r\n" not in self._unread:
@@ -85,11 +87,12 @@ class _Client:
             self._answer({"data": {"token": "token", "dxlink-url": f"ws://{host}{path.removesuffix('/api-quote-tokens')}", "level": "api"}})
         else:
             kind, *numbers = path.strip("/").split("/")
+            self.may_break_off = kind == "shadow"
             load = Load(*map(int, numbers))
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             frames = self._tape.frames(load, 1) if kind == "plain" else []
             self._upgrade(head)
-            if kind == "dxlink":
+            if kind != "plain":
                 frames = self._tape.frames(load, self._handshake())
             self._send(frames, load.per_s)
             stamps[path] = self._sent_ns
@@ -142,6 +145,8 @@ class _Client:
     def _receive(self) -> bytes:
         """One message of the client: short, whole and masked."""
         head = self._take(2)
+        if head[0] & 15 == 8:
+            raise ConnectionError("the client closed during the handshake")
         n = head[1] & 127
         if n == 126:
             n = int.from_bytes(self._take(2), "big")
@@ -173,11 +178,13 @@ def serve() -> None:
     def accept() -> None:
         while True:
             connection, _ = listener.accept()
+            client = _Client(connection, frames)
             with connection:
                 try:
-                    _Client(connection, frames).serve(stamps)
+                    client.serve(stamps)
                 except ConnectionError as error:
-                    print(f"bench server: {error}", file=sys.stderr, flush=True)
+                    if not client.may_break_off:
+                        print(f"bench server: {error}", file=sys.stderr, flush=True)
 
     for _ in range(4):  # the SDK keeps its REST connection while it streams
         threading.Thread(target=accept, daemon=True).start()

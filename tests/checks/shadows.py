@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tastytrade_provider.errors import AuthenticationFailed
+from tastytrade_provider.errors import AuthenticationFailed, ConnectionLost, UnknownContract
 from tastytrade_provider.model import Contract, TradeBatch
 from tastytrade_provider.provider import Capabilities, DataProvider, ProviderStatus, Subscription
 from tastytrade_provider.settings import Settings
@@ -117,6 +117,25 @@ class Refuse(Market):
         raise AuthenticationFailed("no such user")
 
 
+class Restarting(Market):
+    """Can be reached at the second attempt."""
+
+    attempts = 0
+
+    async def connect(self) -> None:
+        Restarting.attempts += 1
+        if Restarting.attempts == 1:
+            raise ConnectionLost("it is being restarted")
+        await super().connect()
+
+
+class Unknowing(Market):
+    """Knows no contract."""
+
+    async def resolve(self, symbol: str) -> Contract:
+        raise UnknownContract(f"no contract is named {symbol}")
+
+
 def steady(settings: Settings) -> DataProvider:
     return Market("steady")
 
@@ -131,6 +150,18 @@ def freezing(settings: Settings) -> DataProvider:
 
 def refusing(settings: Settings) -> DataProvider:
     return Refuse("refusing")
+
+
+def restarting(settings: Settings) -> DataProvider:
+    return Restarting("restarting")
+
+
+def unknowing(settings: Settings) -> DataProvider:
+    return Unknowing("unknowing")
+
+
+def silent(settings: Settings) -> DataProvider:
+    return InMemory("silent")
 
 
 def crashing(settings: Settings) -> DataProvider:

@@ -13,6 +13,7 @@ from tastytrade_provider.dxlink.rows import decode, index_of
 from tastytrade_provider.emulator import Print, QuoteChange, Wire
 from tastytrade_provider.emulator.book import Books
 from tastytrade_provider.emulator.feed import Feed
+from tastytrade_provider.emulator.source import Before
 from tastytrade_provider.model import AggressorSide, Contract
 
 ES = Contract("ES", "/ESZ6", "/ESZ26:XCME", "CME", tick_size=0.25, multiplier=50)
@@ -59,9 +60,10 @@ class Talk:
     token: str = "good"
     heard: list[Event] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
+    before: Before | None = None
 
     def __post_init__(self) -> None:
-        self.books = Books([ES])
+        self.books = Books([ES], lambda _: self.before)
         self.feed = Feed(self.books, lambda token: token == "good", self.wire)
         self.client = Connection("client")
         self.client.setup()

@@ -20,7 +20,7 @@ from tastytrade_provider.dxlink.messages import AuthState, ChannelClosed, Error,
 from tastytrade_provider.dxlink.rows import decode
 from tastytrade_provider.dxlink.turns import State
 from tastytrade_provider.emulator import Emulator, Faults
-from tastytrade_provider.emulator.faults import KINDS, table
+from tastytrade_provider.emulator.faults import KINDS, table, usage
 from tastytrade_provider.emulator.truth import read
 from tastytrade_provider.errors import UsageError
 from tastytrade_provider.model import Gap, TradeBatch
@@ -119,7 +119,7 @@ def test_random_strikes_at_the_mean_distance_that_was_asked_for_with_many_sorts_
     plan = Faults(["random=20261122@500rows"])
     found = [fault for rows in range(0, 500_000, 10) for fault in plan.due(0.0, rows)]
     assert 800 < len(found) < 1200  # 1000 in the mean, standard deviation 32
-    assert {fault.name for fault in found} == set(KINDS) - {"random", "silence"} - {name for name, kind in KINDS.items() if kind.unit}
+    assert {fault.name for fault in found} == set(KINDS) - {"random", "silence"} - {name for name, kind in KINDS.items() if kind.limit}
 
 
 @pytest.mark.parametrize(
@@ -128,6 +128,8 @@ def test_random_strikes_at_the_mean_distance_that_was_asked_for_with_many_sorts_
         *("reset", "reset=", "reset=5", "reset=0s", "reset=-1s", "reset=1008@5s", "reset=@5s", "reset=first:2", "reset=1.5rows", "nonsense=5s", "", "=5s"),
         *("close=1010@2s", "error=2s", "error=SILLY@2s", "rest=500@2s", "random=x", "random=", "random=7@every:2s", "corrections=0@2s"),
         *("session_limit=x", "session_limit=0", "session_limit=1.5", "slow_setup=", "no_keepalive=fast", "subscription_size=5s"),
+        *("unserved=", "unserved=Greeks", "unserved=Quote,", "history_cap=TimeAndSale", "history_cap=Quote:5", "history_cap=Candle:0"),
+        *("level=", "level=api", "auto_without_history=yes"),
     ],
 )
 def test_a_specification_that_is_none_is_refused_and_every_fault_is_named_with_what_it_accepts(spec: str) -> None:
@@ -135,12 +137,12 @@ def test_a_specification_that_is_none_is_refused_and_every_fault_is_named_with_w
         Faults([spec])
     assert repr(spec) in str(refused.value)
     assert "close=[1000|1008|1009@]WHEN" in str(refused.value)
-    assert all(f" {name}={kind.shown}" in str(refused.value) for name, kind in KINDS.items())
+    assert all(f" {usage(name)}" in str(refused.value) for name in KINDS)
     assert "\n" not in str(refused.value)
 
 
 def test_the_table_has_a_word_on_every_fault() -> None:
-    assert all(f"{name}={kind.shown}" in table() and kind.text in table() for name, kind in KINDS.items())
+    assert all(usage(name) in table().splitlines() and kind.text in table() for name, kind in KINDS.items())
 
 
 # --- the end of a connection
@@ -449,13 +451,14 @@ def test_the_command_lists_the_faults_and_says_what_it_takes_where_one_is_unknow
 
 
 async def test_the_command_s_exchange_has_the_faults_that_were_asked_for(tmp_path: Path) -> None:
-    words = ["--fault", "rest=429-retry-after@first:1", "--fault", "close=1008@0.1s", "--truth", str(tmp_path / "truth")]
+    words = ["--fault", "rest=429-retry-after@first:1", "--fault", "close=1008@0.1s", "--fault", "level=demo", "--truth", str(tmp_path / "truth")]
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tastytrade_provider", "emulate", *words, stdout=asyncio.subprocess.PIPE)
     try:
         assert process.stdout is not None
         found = orjson.loads(await asyncio.wait_for(process.stdout.readline(), LIMIT_S))
         async with httpx2.AsyncClient(trust_env=False) as http:
             assert (await http.get(found["api_url"])).headers["Retry-After"] == "1"
+        assert found["dxlink_url"].endswith("/delayed")
         async with websockets.connect(found["dxlink_url"], proxy=None) as websocket:
             assert (await Witness(websocket, "none").closed()).code == 1008
     finally:

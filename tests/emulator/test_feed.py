@@ -9,6 +9,7 @@ from tastytrade_provider.dxlink.messages import AuthState, DataFormat, Error, Fe
 from tastytrade_provider.dxlink.rows import decode, index_of
 from tastytrade_provider.emulator import Wire
 from tastytrade_provider.emulator.columns import COLUMNS
+from tastytrade_provider.emulator.source import Before
 from tastytrade_provider.model import Action
 from tests.emulator.exchange import BUY, OPEN_MS, SELL, SYMBOL, UNDEFINED, Talk, a_print, a_quote, column
 
@@ -191,6 +192,44 @@ def test_trade_and_summary_tell_the_day_so_far() -> None:
     assert [trade[name] for name in ("price", "size", "dayVolume", "tickDirection")] == [6001.0, 3.0, 5.0, "UP"]
     assert trade["dayTurnover"] == (6000.0 * 2 + 6001.0 * 3) * 50
     assert [summary[f"day{name}Price"] for name in ("Open", "High", "Low")] == [6000.0, 6001.0, 6000.0]
+
+
+BEFORE = Before(close=5990.0, volume=1_500_000.0, open_interest=2_104_512)
+
+
+def test_trade_and_summary_tell_what_the_day_before_left() -> None:
+    talk = Talk(before=BEFORE)
+    channel = talk.channel()
+    talk.subscribe(channel, "Trade").subscribe(channel, "Summary").happen(a_print(0, 6001.5))
+    trade, summary = talk.rows("Trade")[-1], talk.rows("Summary")[-1]
+    assert trade["change"] == 11.5
+    assert [summary[name] for name in ("prevDayClosePrice", "prevDayClosePriceType", "prevDayVolume", "openInterest")] == [
+        5990.0,
+        "FINAL",
+        1_500_000.0,
+        2_104_512,
+    ]
+    assert (summary["dayId"], summary["prevDayId"]) == (20781, 20780)  # Tuesday 2026-11-24 and the Monday before
+
+
+def test_what_nobody_knows_of_the_day_before_is_not_a_number_and_open_interest_0() -> None:
+    talk = Talk()
+    channel = talk.channel()
+    talk.subscribe(channel, "Trade").subscribe(channel, "Summary").subscribe(channel, "Profile").happen(a_print(0, 6001.5))
+    assert talk.rows("Trade")[-1]["change"] == "NaN"
+    assert [talk.rows("Summary")[-1][name] for name in ("prevDayClosePrice", "openInterest")] == ["NaN", 0]
+    assert [talk.rows("Profile")[-1][f"{side}LimitPrice"] for side in ("high", "low")] == ["NaN", "NaN"]
+
+
+def test_profile_tells_what_a_contract_is_and_again_when_a_day_has_new_limits() -> None:
+    talk = Talk(before=BEFORE)
+    talk.subscribe(talk.channel(), "Profile")
+    [profile] = talk.rows("Profile")
+    assert tuple(profile) == COLUMNS["Profile"]
+    assert [profile[name] for name in ("description", "tradingStatus", "statusReason")] == ["E-mini S&P 500, Dec 2026", "ACTIVE", None]
+    assert [profile[f"{side}LimitPrice"] for side in ("high", "low")] == [6409.25, 5570.75]  # 7 % of 5990 is 419.3
+    talk.happen(a_print(0, 6000.0), a_print(1, 6001.0, sequence=1), a_print(86_400, 6001.0, sequence=2), a_print(86_401, 6001.0, sequence=3))
+    assert [row["highLimitPrice"] for row in talk.rows("Profile")] == [6409.25, 6421.0]  # the first print of a day; 6001 * 1.07 is 6421.07
 
 
 def test_feed_config_comes_once_before_the_first_data_of_a_type_and_tells_what_is_served() -> None:

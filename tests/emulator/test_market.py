@@ -149,3 +149,15 @@ def test_impossible_markets_are_refused() -> None:
         Market(prints_per_s=0)
     with pytest.raises(UsageError, match="a share from 0 to 1"):
         Oddities(cancel=2)
+
+
+def test_a_made_up_market_knows_the_day_before_and_the_same_seed_knows_the_same() -> None:
+    market = Market(seed=3)
+    told = {contract.root: market.before(contract) for contract in market.contracts}
+    assert told == {contract.root: Market(seed=3).before(contract) for contract in market.contracts}
+    assert told["ES"] != Market(seed=4).before(market.contracts[0])
+    assert all(
+        abs(contract.ticks(told[contract.root].close) - contract.ticks(price)) <= 60
+        for contract, price in zip(market.contracts, (6000.0, 21500.0, 2650.0), strict=True)
+    )
+    assert all(before.open_interest >= before.volume > 0 for before in told.values())

@@ -24,6 +24,8 @@ from tastytrade_provider.dxlink.turns import State
 from tastytrade_provider.emulator import CLIENT_SECRET, REFRESH_TOKEN, Emulator, Market, Wire, load_tape
 from tastytrade_provider.emulator.truth import read
 from tastytrade_provider.errors import UsageError
+from tastytrade_provider.pace import Pace
+from tests.checks.sources import until
 from tests.emulator.exchange import BUY, SELL, SYMBOL, UNDEFINED, AList, a_print, a_quote
 
 N = 1234
@@ -200,6 +202,28 @@ async def test_at_a_given_speed_a_tape_takes_its_time(tmp_path: Path) -> None:
         await client.until("TimeAndSale", 101)
         assert 0.4 < clock() - began_s < 5
         await emulator.wait_finished()
+
+
+async def test_a_paused_exchange_keeps_its_connections_and_its_clock_where_they_are_and_loses_nothing(tmp_path: Path) -> None:
+    tape, pace = a_tape(101, spacing_s=1.0), Pace(100.0)
+    clock = asyncio.get_running_loop().time
+    async with Emulator(tape, speed=pace, truth_path=tmp_path / "truth") as emulator, a_client(emulator) as client:
+        await client.subscribe("TimeAndSale")
+        await client.until("TimeAndSale", 10)
+        pace.pause()
+        at_ns, began_s = pace.now_ns, clock()
+        await until(lambda: clock() - began_s > 0.3, "our clock stands too")
+        assert emulator.market_ns == pace.now_ns == at_ns
+        played = (at_ns - tape.start_ns) // 1_000_000_000 + 1
+        assert len(await client.until("TimeAndSale", played)) == emulator.sent["TimeAndSale"] == played
+        pace.step(tape.start_ns + 80_500_000_000)
+        await client.until("TimeAndSale", 82)
+        assert (pace.is_paused, emulator.market_ns) == (True, tape.start_ns + 81_000_000_000)
+        pace.set_speed("max")
+        pace.resume()
+        rows = await client.until("TimeAndSale", 101)
+        await emulator.wait_finished()
+    assert [row["sequence"] for row in rows] == list(range(101))
 
 
 async def test_a_market_runs_on_its_own_clock_and_is_logged_though_nobody_listens(tmp_path: Path) -> None:

@@ -154,6 +154,16 @@ def test_bars_of_five_seconds_come_when_they_are_over_and_never_begun_in_the_mid
     assert [fields[2:4] for fields in only(client.listen(), 50)] == [(str(OPEN_S + 10), "6003")]
 
 
+def test_a_bar_does_not_end_by_a_clock_that_is_ahead_of_the_prints_handed_out() -> None:
+    desk = Desk()
+    client = desk.client()
+    client.live_bars(6)
+    desk.happen(a_print(1, 6000.0, 1), second=7)  # more is due by then than comes at a time
+    assert only(client.listen(), 50) == []
+    desk.happen(a_print(2, 6001.0, 2, sequence=1), a_print(6, 6002.0, sequence=2), second=7)
+    assert [fields[2:8] for fields in only(client.listen(), 50)] == [(str(OPEN_S), "6000", "6001", "6000", "6001", "3")]
+
+
 # --- ticks of the past
 
 

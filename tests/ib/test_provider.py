@@ -290,8 +290,7 @@ async def test_live_bars_are_those_of_the_prints_each_once_and_join_the_backfill
         expected = build_bars(batch_of(source, es), timeframe, es)
         size_ns = Timeframe.parse(timeframe).ns
         wanted = now_ns - minutes * MINUTE_NS if minutes else now_ns // size_ns * size_ns
-        untold = 2 if timeframe == "5s" else 1  # where the market stands still, the last whole bar of five seconds may not be told any more
-        expected = expected[expected.index >= stamp(min(wanted, now_ns // size_ns * size_ns))].iloc[:-untold]
+        expected = expected[expected.index >= stamp(min(wanted, now_ns // size_ns * size_ns))].iloc[:-1]
         await until(lambda: len(bars) >= len(expected), lambda: f"{len(bars)} of {len(expected)} bars")
         bars = bars[: len(expected)]  # the last one may close by the clock
         assert all(isinstance(bar, Bar) for bar in bars)
@@ -299,6 +298,25 @@ async def test_live_bars_are_those_of_the_prints_each_once_and_join_the_backfill
         for name in ("open", "high", "low", "close", "volume", "trades"):
             assert [getattr(bar, name) for bar in bars] == expected[name].tolist(), name
         assert {(bar.revision, bar.delta, bar.delta_source, bar.complete) for bar in bars} == {(0, None, "none", True)}
+
+
+async def test_five_second_bars_that_come_before_the_stream_is_granted_are_told_all_though_the_market_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = calm(2000)
+    async with a_market_that_has_begun(source, 500, "RealTimeBars") as (emulator, provider):
+        es = await provider.resolve("ES")
+        expected = build_bars(batch_of(source, es), "5s", es).index.as_unit("ns").asi8
+        expected = expected[expected >= emulator.market_ns // (5 * 10**9) * (5 * 10**9)].tolist()[:-1]  # the last one never ends
+        plain = bar_feed.BarFeed._first
+
+        async def only_at_the_end(self: Any, stream: Any) -> Any:
+            await until(lambda: stream._bars and stream._bars[-1][1][0] * 10**9 == expected[-1], "the last bar did not come")
+            return await plain(self, stream)
+
+        monkeypatch.setattr(bar_feed.BarFeed, "_first", only_at_the_end)
+        bars: list[Any] = []
+        provider.subscribe_bars(es, "5s").on(bars.append)
+        await until(lambda: len(bars) >= len(expected), lambda: f"{len(bars)} of {len(expected)} bars")
+        assert [bar.start_ns for bar in bars] == expected
 
 
 async def test_bars_of_corrected_prints_come_again_as_revisions() -> None:

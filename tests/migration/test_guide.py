@@ -140,7 +140,7 @@ def realtime(before: Names, after: Names) -> None:
 
 def figures(before: Names, after: Names) -> None:
     assert before["seen"] == after["seen"]
-    assert before["seen"][2] > 10_000
+    assert before["seen"][2] > 5_000
 
 
 def events(before: Names, after: Names) -> None:

@@ -24,12 +24,14 @@ OPEN_NS = 1_794_783_600 * SECOND_NS
 NOW_NS = 1_794_929_500 * SECOND_NS
 """Tuesday 2026-11-17 09:31:40 Chicago: everything before is history when an example begins, everything after happens while it runs."""
 _PAST_EVERY_S, _LIVE_PER_S = 20, 2
+_SPARSE_UNTIL_NS = NOW_NS - 2 * 60 * MINUTE_NS
+"""Of what was before, only the last print of each minute is told: every exchange that starts goes through the whole past."""
 _FIRST = {"ES": 6000.0, "NQ": 21500.0, "GC": 4000.0}
 
 
 @dataclass(frozen=True)
 class World:
-    """A source: in the past a print of each contract every 20 s, then two a second."""
+    """A source: of each contract a print a minute, in the last two hours before `NOW_NS` every 20 s, then two a second."""
 
     roots: tuple[str, ...] = ("ES", "NQ")
     live_s: int = 200
@@ -62,6 +64,8 @@ def _events(contracts: tuple[Contract, ...], live_s: int) -> list[Print | QuoteC
         at_ticks, number = contract.ticks(_FIRST[contract.root]), Numbering()
         for at_ns, (step, size, is_buy, *sizes) in zip(times, draws, strict=True):
             at_ticks += step
+            if times[0] < at_ns < _SPARSE_UNTIL_NS and (at_ns - OPEN_NS) % MINUTE_NS + _PAST_EVERY_S * SECOND_NS < MINUTE_NS:
+                continue
             bid, ask = contract.price(at_ticks), contract.price(at_ticks + 1)
             quoted = (bid, ask, *map(float, sizes))
             side, price = (AggressorSide.BUY, ask) if is_buy else (AggressorSide.SELL, bid)

@@ -12,8 +12,9 @@ import httpx2
 import orjson
 import pandas as pd
 
-from tastytrade_provider.errors import UnknownContract
+from tastytrade_provider.errors import MarketDataError, UnknownContract
 from tastytrade_provider.model import Contract, Gap, Quote, Roll, TradeBatch
+from tastytrade_provider.pace import Pace
 from tastytrade_provider.provider import Capabilities, DataProvider, ProviderStatus, State, Subscription, Time
 from tastytrade_provider.service import Runtime
 from tests.checks.builders import ES, a_batch, opening
@@ -27,13 +28,14 @@ class Handed(DataProvider):
     """Serves what a test puts into it. `failure`: what `connect` raises while it is set."""
 
     name = "handed"
-    capabilities = Capabilities(trades=True, quotes=True, historical_bars=True, side_source="exchange")
+    capabilities = Capabilities(trades=True, quotes=True, historical_bars=True, historical_trades=True, side_source="exchange")
 
     def __init__(self, *contracts: Contract) -> None:
         self.listed = contracts or (ES, NQ)
         self.failure: BaseException | None = None
         self.connects = 0
         self.history: pd.DataFrame | None = None
+        self.past: MarketDataError | None = None  # why its trades so far, of which there are none, cannot be fetched
         self.asked: list[tuple[Any, Any]] = []
         self.trades: dict[str, list[Subscription[TradeBatch | Gap | Roll]]] = {}
         self.quotes: list[Subscription[Quote | Gap]] = []
@@ -77,6 +79,14 @@ class Handed(DataProvider):
         self.asked.append((start, end))
         return pd.DataFrame() if self.history is None else self.history[(self.history.index >= start) & (self.history.index < end)]
 
+    async def historical_trades(self, contract: Contract, start: Time, end: Time = None) -> TradeBatch:
+        if self.past is not None:
+            raise self.past
+        return a_batch(contract)[:0]
+
+    def now_ns(self) -> int:
+        return opening()
+
     def status(self) -> ProviderStatus:
         return ProviderStatus(self.state, since_ns=opening(), delta_source="time_and_sale", token_level="api")
 
@@ -92,6 +102,17 @@ class Handed(DataProvider):
                 subscription.end(error)
         for each in self.quotes:
             each.end(None)
+
+
+class Played(Handed):
+    """Trades that a test hands over, and a pace."""
+
+    name = "played"
+    playback: Pace
+
+    def __init__(self, *contracts: Contract) -> None:
+        super().__init__(*contracts)
+        self.playback = Pace(1.0)
 
 
 class Clock:
@@ -121,7 +142,10 @@ async def running(provider: Handed | None = None, *, symbols: tuple[str, ...] = 
     runtime = Runtime(provider, symbols, **{"clock": clock, "wall_ns": opening, "timeframe": "5s"} | options)
     await runtime.start()
     try:
-        await until(lambda: len(runtime.markets) == len(symbols) and runtime.watcher.problem is None, lambda: f"not watched: {runtime.watcher.problem}")
+        await until(
+            lambda: len(runtime.markets) == len(symbols) and all(one.has_begun.is_set() for one in runtime.markets.values()),
+            lambda: f"not watched: {runtime.watcher.problem}",
+        )
         yield runtime, provider, clock
     finally:
         await runtime.stop()

@@ -16,10 +16,10 @@ from tastytrade_provider.provider import Subscription
 from tastytrade_provider.service import Runtime, create_app
 from tastytrade_provider.settings import ServiceSettings
 from tests.checks.builders import ES, opening
-from tests.service.stage import Handed, some_trades
+from tests.service.stage import Played, some_trades
 
 
-class Busy(Handed):
+class Busy(Played):
     """Has trades for whoever subscribes."""
 
     def subscribe_trades(self, contract: Contract) -> Subscription[TradeBatch | Gap | Roll]:
@@ -59,7 +59,8 @@ def api(url: str) -> schemathesis.schemas.BaseSchema:
 CHECKS = [checks.not_a_server_error, checks.status_code_conformance, checks.content_type_conformance, checks.response_schema_conformance]
 OPERATIONS = (
     "GET /api/bars/{symbol}", "GET /api/delta", "GET /api/delta/{symbol}", "GET /api/delta/{symbol}/footprint", "GET /api/delta/{symbol}/history",
-    "GET /api/indicators", "GET /api/indicators/{name}/{symbol}", "GET /api/tastytrade/status", "POST /api/delta/{symbol}/reset",
+    "GET /api/indicators", "GET /api/indicators/{name}/{symbol}", "GET /api/tastytrade/playback", "GET /api/tastytrade/status",
+    "POST /api/delta/{symbol}/reset", "POST /api/tastytrade/playback",
 )  # fmt: skip
 
 

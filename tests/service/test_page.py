@@ -17,13 +17,14 @@ from indicators.footprint_bars import read_footprint
 from tastytrade_provider.bars import Footprint
 from tastytrade_provider.demo import DemoProvider
 from tastytrade_provider.emulator.truth import read as read_truth
-from tastytrade_provider.model import Gap
+from tastytrade_provider.model import Contract, Gap
 from tastytrade_provider.service import Runtime, runtime
+from tastytrade_provider.service.wire import iso
 from tastytrade_provider.settings import ServiceSettings
 from tests.checks.builders import ES, a_bar, frame, opening
 from tests.checks.sources import excerpt, until
-from tests.service.browser import launched, opened, served
-from tests.service.stage import NQ, SECOND, Handed, running, some_trades
+from tests.service.browser import Opened, launched, opened, served
+from tests.service.stage import NQ, SECOND, Handed, Played, running, some_trades
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -57,6 +58,34 @@ def side_of(trade: dict[str, Any]) -> int:
     return int(np.sign(trade["price"] - middle))
 
 
+async def shows_the_truth(page: Opened, contract: Contract, path: Path) -> None:
+    """Bars, figures and footprint on screen are what the exchange's own log of its prints adds up to."""
+    truth: list[dict[str, Any]] = [trade for trade in read_truth(path) if not trade["spread_leg"] and trade["valid_tick"]]
+    cells: dict[tuple[int, int, int], float] = defaultdict(float)
+    deltas: dict[int, float] = defaultdict(float)
+    for trade in truth:
+        start = int(trade["time_ns"]) // BAR_NS * BAR_NS
+        cells[start, contract.ticks(trade["price"]), side_of(trade)] += trade["size"]
+        deltas[start] += side_of(trade) * trade["size"]
+    cvd = dict(zip(sorted(deltas), np.cumsum([deltas[start] for start in sorted(deltas)]).tolist(), strict=True))
+
+    await page.shows(f"orderflow.state.bars === {len(deltas)} && orderflow.screen.mode === 'footprint'")
+    await page.frame()
+    bars = await page.ask("orderflow.bars")
+    assert {nanoseconds(bar["time"]): (bar["delta"], bar["cvd"]) for bar in bars} == {start: (deltas[start], cvd[start]) for start in deltas}
+    assert number(await page.page.text_content("#cvd")) == list(cvd.values())[-1]
+    assert number(await page.page.text_content("#delta")) == deltas[max(deltas)]
+
+    screen = await page.ask("orderflow.screen")
+    assert len(screen["bars"]) == len(deltas) > 3
+    for shown in screen["bars"]:
+        expected: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        for (start, ticks, side), size in cells.items():
+            if start == nanoseconds(shown["time"]) and side:
+                expected[ticks // screen["perRow"] * screen["perRow"]][side > 0] += size
+        assert {tick: [sold, bought] for tick, sold, bought in zip(shown["ticks"], shown["sold"], shown["bought"], strict=True)} == expected
+
+
 async def test_footprint_and_cvd_on_screen_are_the_exchanges_own_once_it_stands_still(browser: Any, tmp_path: Path) -> None:
     source = excerpt(6_000, roots=("ES",))
     provider = DemoProvider(source, speed="max", truth_path=tmp_path / "truth.jsonl")
@@ -64,31 +93,89 @@ async def test_footprint_and_cvd_on_screen_are_the_exchanges_own_once_it_stands_
     live = Runtime(provider, [contract.symbol], timeframe="5s", speed=None)
     async with served(live) as url, opened(browser, url) as page:
         await page.shows(f"{LIVE} && orderflow.status?.state === 'ended'")
-        truth: list[dict[str, Any]] = [trade for trade in read_truth(tmp_path / "truth.jsonl") if not trade["spread_leg"] and trade["valid_tick"]]
-        cells: dict[tuple[int, int, int], float] = defaultdict(float)
-        deltas: dict[int, float] = defaultdict(float)
-        for trade in truth:
-            start = int(trade["time_ns"]) // BAR_NS * BAR_NS
-            cells[start, contract.ticks(trade["price"]), side_of(trade)] += trade["size"]
-            deltas[start] += side_of(trade) * trade["size"]
-        cvd = dict(zip(sorted(deltas), np.cumsum([deltas[start] for start in sorted(deltas)]).tolist(), strict=True))
-
-        await page.shows(f"orderflow.state.bars === {len(deltas)} && orderflow.screen.mode === 'footprint'")
-        await page.frame()
-        bars = await page.ask("orderflow.bars")
-        assert {nanoseconds(bar["time"]): (bar["delta"], bar["cvd"]) for bar in bars} == {start: (deltas[start], cvd[start]) for start in deltas}
-        assert number(await page.page.text_content("#cvd")) == list(cvd.values())[-1]
-        assert number(await page.page.text_content("#delta")) == deltas[max(deltas)]
-
-        screen = await page.ask("orderflow.screen")
-        assert len(screen["bars"]) == len(deltas) > 3
-        for shown in screen["bars"]:
-            expected: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
-            for (start, ticks, side), size in cells.items():
-                if start == nanoseconds(shown["time"]) and side:
-                    expected[ticks // screen["perRow"] * screen["perRow"]][side > 0] += size
-            assert {tick: [sold, bought] for tick, sold, bought in zip(shown["ticks"], shown["sold"], shown["bought"], strict=True)} == expected
+        await shows_the_truth(page, contract, tmp_path / "truth.jsonl")
         await page.keep("truth")
+
+
+async def test_a_paused_exchange_stands_on_every_page_with_all_of_it_on_screen_and_goes_on_from_there(browser: Any, tmp_path: Path) -> None:
+    source = excerpt(18_000, roots=("ES",))
+    provider = DemoProvider(source, truth_path=tmp_path / "truth.jsonl")
+    provider.playback.pause()
+    [contract] = source.contracts
+    live = Runtime(provider, [contract.symbol], timeframe="5s", speed=None, settings=ServiceSettings(token=SecretStr("let-me-in-please")))
+    paused = "orderflow.status?.playback.state === 'paused'"
+    async with served(live) as url, opened(browser, f"{url}#token=let-me-in-please") as page, opened(browser, url) as other:
+        assert await page.ask("location.hash.includes('token')") is False
+        await page.shows(f"orderflow.state.state === 'live' && {paused}")
+        keys = page.page.keyboard
+        for bars in range(1, 6):
+            await keys.press(".")
+            await page.shows(f"orderflow.state.bars === {bars} && {paused}")
+        await stands(page, provider)
+        await shows_the_truth(page, contract, provider.emulator.truth)
+        assert [bar["closed"] for bar in await page.ask("orderflow.bars")] == [True, True, True, True, False]
+
+        await keys.press("<")
+        await other.shows("orderflow.status?.playback.speed === 0.5")
+        await keys.press(" ")
+        trades = await page.ask("orderflow.status.trades")
+        await other.shows(f"orderflow.status.playback.state === 'playing' && orderflow.status.trades > {trades}")
+        await keys.press(" ")
+        for each in (page, other):
+            await each.shows(paused)
+        await stands(page, provider)
+        await shows_the_truth(page, contract, provider.emulator.truth)
+        assert await other.ask("orderflow.bars") == await page.ask("orderflow.bars")
+        assert await page.page.text_content("#play") == "\u25b6 Play"
+        assert await page.ask("document.getElementById('banner').hidden && document.getElementById('playing').textContent === 'paused'")
+        await page.keep("paused")
+
+        await page.page.click("#speeds button[data-value=max]")
+        await page.page.click("#play")
+        await page.shows("orderflow.status.state === 'ended' && document.getElementById('play').disabled")
+        await shows_the_truth(page, contract, provider.emulator.truth)
+
+
+@pytest.mark.parametrize(("name", "size", "scheme"), [("strip-light", (1280, 800), "light"), ("strip-phone", (390, 844), "dark")])
+async def test_the_strip_of_what_is_played_fits_on_the_page(browser: Any, name: str, size: tuple[int, int], scheme: str) -> None:
+    provider = Played()
+    async with (
+        running(provider, symbols=("ES",)) as (live, _, _),
+        served(live) as url,
+        opened(browser, url, size=size, scheme=scheme, forgiven=("403",)) as page,
+    ):
+        provider.put(trades_of(1, range(600)))
+        provider.playback.pause()
+        await page.shows(f"{LIVE} && document.getElementById('playing').textContent === 'paused'")
+        await page.frame()
+        assert await page.ask("document.documentElement.scrollWidth <= innerWidth && document.documentElement.scrollHeight <= innerHeight")
+        assert await page.ask("[...document.querySelectorAll('#playback > *')].every((each) => each.getBoundingClientRect().right <= innerWidth)")
+        assert await page.ask(_OVERLAPS) == []
+        await page.keep(name)
+        await page.page.keyboard.press(" ")  # no token is set here, and the page says so
+        await page.shows("document.getElementById('banner').textContent.includes('no token is set')")
+        assert provider.playback.is_paused
+
+
+async def stands(page: Opened, provider: DemoProvider) -> None:
+    """Wait until what was under way is on screen; then see that nothing moves, on the exchange or here."""
+    truth: list[Any] = []
+    while len(truth) != len(truth := list(read_truth(provider.emulator.truth))) or (await page.ask("orderflow.status.trades")) < len(truth):
+        await page.page.wait_for_timeout(600)  # the exchange writes its log twice a second, and the service tells its status once
+    seen = provider.emulator.market_ns, await page.ask("orderflow.bars")
+    await page.page.wait_for_timeout(600)
+    assert (provider.emulator.market_ns, await page.ask("orderflow.bars")) == seen
+
+
+async def test_a_live_feed_has_no_strip_and_its_space_key_holds_the_picture(browser: Any) -> None:
+    async with running(symbols=("ES",)) as (live, provider, _), served(live) as url, opened(browser, url) as page:
+        provider.put(trades_of(1, range(20)))
+        await page.shows(f"{LIVE} && orderflow.status !== null")
+        assert await page.ask("document.getElementById('playback').offsetHeight") == 0
+        await page.page.keyboard.press(" ")
+        await page.shows("orderflow.state.isHeld")
+        for key in (".", "<", ">"):
+            await page.page.keyboard.press(key)
 
 
 def nanoseconds(iso: str) -> int:
@@ -146,6 +233,28 @@ async def test_a_line_stands_where_a_session_begins_and_cvd_starts_anew_there(br
         assert (await page.ask("orderflow.screen"))["sessions"] == ["2026-11-24"]
         assert (await page.ask("orderflow.bars"))[4]["cvd_open"] == 0
         await page.keep("session")
+
+
+async def test_every_divergence_is_drawn_and_told_when_it_is_confirmed(browser: Any) -> None:
+    async with running(symbols=("ES",)) as (live, provider, _), served(live) as url, opened(browser, url) as page:
+        provider.put(trades_of(5, range(300)))
+        await page.shows("orderflow.state.bars === 60")
+        assert await page.ask("document.getElementById('count').hidden")
+        for begin in range(300, 600, 100):
+            provider.put(trades_of(begin, range(begin, begin + 100)))
+        await page.shows("orderflow.state.bars === 120")
+        await page.page.keyboard.press("f")
+        await page.shows("orderflow.screen.mode !== 'footprint'")
+        feed = live.markets["ES"].feeds["5s"]
+        rows = feed.rows()
+        found = {(each["name"], each["direction"], iso(row.update.bar.start_ns)) for row in rows for each in feed.signals(row.update)}
+        assert len(found) > 3
+        await page.shows(f"orderflow.screen.divergences.length === {len(found)}")
+        drawn = await page.ask("orderflow.screen.divergences")
+        assert {(each["kind"], "bullish" if each["direction"] > 0 else "bearish", each["time"]) for each in drawn} == found
+        late = [each for row in rows[60:] for each in feed.signals(row.update)]
+        assert await page.page.text_content("#count") == str(len(late)) != "0"
+        await page.keep("divergences")
 
 
 async def test_after_the_service_was_started_again_the_page_shows_the_new_one(browser: Any) -> None:
@@ -264,7 +373,7 @@ async def test_nothing_overlaps_or_sticks_out_and_every_key_does_what_the_help_s
 
 
 _OVERLAPS = """(() => {
-  const every = document.querySelectorAll("header button, header input, #figures div, footer > span, footer button");
+  const every = document.querySelectorAll("header button, header input, #figures div, #playback > *, footer > span, footer button");
   const shown = [...every].filter((each) => each.offsetWidth > 0);
   const boxes = shown.map((each) => [each.id || each.textContent.trim(), each.getBoundingClientRect()]);
   const found = [];

@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
-from tastytrade_provider.errors import ConnectionLost
+from tastytrade_provider.errors import ConnectionLost, NoData
 from tastytrade_provider.service import Runtime, create_app, create_router, models
 from tastytrade_provider.settings import ServiceSettings
 from tests.checks.builders import opening
@@ -23,11 +23,12 @@ TOKEN = "not-a-secret-in-a-test"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
-@pytest.fixture
-async def served() -> AsyncIterator[tuple[Runtime, Handed, Any]]:
-    """A runtime with trades, and HTTP into its ready app."""
-    settings = ServiceSettings(token=TOKEN)  # type: ignore[arg-type]
-    async with running(settings=settings) as (live, provider, _):
+@pytest.fixture(params=[None])
+async def served(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Runtime, Handed, Any]]:
+    """A runtime with trades, and HTTP into its ready app. The parameter is why the trades before it could not be fetched."""
+    settings, handed = ServiceSettings(token=TOKEN), Handed()  # type: ignore[arg-type]
+    handed.past = request.param
+    async with running(handed, settings=settings) as (live, provider, _):
         provider.put(some_trades((0, 6000.0, 3, 1), (1, 6000.25, 1, -1), (5, 6000.5, 4, 1), (6, 6000.5, 2, 0), (11, 6000.0, 5, -1)))
         async with client(create_app(runtime=live)) as http:
             yield live, provider, http
@@ -126,6 +127,7 @@ async def test_a_media_type_nobody_has_is_not_acceptable(served: Any) -> None:
     assert "text/csv" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("served", [NoData("nothing is kept")], indirect=True)
 async def test_bars_from_before_the_service_come_from_the_provider_with_cvd_since_their_sessions_open(served: Any) -> None:
     _, provider, http = served
     at = pd.DatetimeIndex((opening() - np.array([30, 20, 10], np.int64) * SECOND), tz="UTC", name="time")
@@ -138,10 +140,12 @@ async def test_bars_from_before_the_service_come_from_the_provider_with_cvd_sinc
     assert [(bar["volume"], bar["cvd"], bar["cvd_high"], bar["delta_source"]) for bar in found["bars"]] == [
         (6.0, 1.0, None, "candle"), (7.0, 8.0, None, "candle"), (4.0, 2.0, 3.0, "time_and_sale"), (6.0, 6.0, 6.0, "time_and_sale"),
     ]  # fmt: skip
+    assert [bar["complete"] for bar in found["bars"]] == [True, True, False, True]  # nobody knows whether the first trade heard was the first of its bar
     [(asked, until)] = provider.asked
     assert (asked.isoformat(), until.isoformat()) == ("2026-11-22T23:00:00+00:00", "2026-11-23T14:30:00+00:00")
 
 
+@pytest.mark.parametrize("served", [NoData("nothing is kept")], indirect=True)
 async def test_history_that_cannot_be_had_is_said_and_the_rest_comes(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _, provider, http = served
 

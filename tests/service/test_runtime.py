@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tastytrade_provider.demo import DemoProvider
-from tastytrade_provider.errors import AuthenticationFailed, ConnectionLost, UnknownContract, UsageError
+from tastytrade_provider.errors import AuthenticationFailed, ConnectionLost, NoData, UnknownContract, UsageError
 from tastytrade_provider.journal import Journal
 from tastytrade_provider.model import Gap, Roll
 from tastytrade_provider.replay import ReplayProvider
@@ -90,6 +90,7 @@ async def test_after_the_subscription_was_lost_the_next_trade_ends_a_gap() -> No
     async with running(symbols=("ES",)) as (live, provider, _):
         provider.put(some_trades((0, 6000.0, 3, 1)))
         old = len(provider.trades["/ESZ6"])
+        provider.past = NoData("nothing is kept")
         provider.end(ConnectionLost("gone"))
         await until(lambda: len(provider.trades["/ESZ6"]) > old and live.watcher.problem is None, "it is not watched again")
         await until(lambda: provider.trades["/ESZ6"][-1]._callback is not None, "nobody listens")
@@ -234,7 +235,9 @@ async def test_a_roll_goes_on_with_the_new_contract_and_says_so() -> None:
         new = replace(ES, symbol="/ESH7", streamer_symbol="/ESH27:XCME")
         provider.put(some_trades((0, 6000.0, 3, 1)))
         provider.put(Roll(ES, new, opening() + SECOND))
-        provider.trades["/ESZ6"][-1].put(some_trades((6, 6050.0, 4, 1), (11, 6050.0, 1, 1), contract=new))
+        await until(lambda: provider.trades["/ESH7"][-1]._callback is not None, "nobody listens to the new month")
+        provider.put(some_trades((3, 6001.0, 9, 1)))
+        provider.put(some_trades((6, 6050.0, 4, 1), (11, 6050.0, 1, 1), contract=new))
         feed = await live.feed(live.market("ESH7"))
         assert [(row.update.bar.contract.symbol, row.update.values["cvd"]) for row in feed.rows()] == [("/ESZ6", 3.0), ("/ESH7", 4.0)]
         facts: list[Any] = list(live.hub.topic(TopicName("ES", "5s", "delta")).facts)
@@ -262,3 +265,16 @@ async def test_start_and_stop_may_be_called_twice() -> None:
     await live.stop()
     await live.stop()
     assert live.health()["status"] == "stopped"
+
+
+async def test_trades_of_the_past_are_counted_and_are_no_rate(tmp_path: Path) -> None:
+    source = excerpt(20_000, is_endless=True, roots=("ES",))
+    provider = DemoProvider(source, speed=1.0, past_ns=5 * SECOND)
+    provider.playback.pause()
+    live = Runtime(provider, ("ES",), timeframe="1s")
+    await live.start()
+    await until(lambda: live.markets and live.market("ES").has_begun.is_set(), "it is not watched")
+    counts = live.market("ES").counts
+    assert counts.trades > 100
+    assert counts.rate(live.clock() + 2 * SECOND) == 0.0
+    await live.stop()

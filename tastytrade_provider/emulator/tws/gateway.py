@@ -76,6 +76,8 @@ class Gateway:
 
     def publish(self, events: Sequence[Event], market_ns: int, now_s: float | None) -> None:
         """Events, and the market's clock behind them. Later by the lag; None: this is history, it is known at once."""
+        if events:  # where more was due than is handed out at a time, the clock is ahead: bars must not end before their last prints
+            market_ns = min(market_ns, events[-1].at_ns)
         if now_s is None:
             self._release(events, market_ns, is_live=False)
         elif self.knobs.lag_s:

@@ -7,6 +7,7 @@ import { banner, choices, legend, put } from "./dom.js";
 import { showHealth } from "./health.js";
 import { grouped, signed } from "./marks.js";
 import { Past } from "./past.js";
+import { Playback } from "./playback.js";
 import { read, stacks } from "./reading.js";
 import { Settings } from "./settings.js";
 import { Store } from "./store.js";
@@ -19,6 +20,12 @@ const HISTORY = Math.min(5_000, Math.max(50, Number(new URLSearchParams(location
 
 const byId = (id) => document.getElementById(id);
 const bare = (symbol) => symbol.replace(/^\//, "");
+
+const given = /^#token=(.+)$/.exec(location.hash);
+if (given) {
+  sessionStorage.setItem("token", decodeURIComponent(given[1]));
+  history.replaceState(null, "", location.pathname + location.search); // it stays in this tab, not in the address
+}
 
 const settings = new Settings();
 const alerts = new Alerts(settings);
@@ -46,6 +53,7 @@ const chart = new Chart(byId("chart"), settings, {
   layout: () => draw(null),
 });
 const past = new Past(get, (store, changes) => store === page.store && draw(changes === "all" ? "all" : null, true));
+const playback = new Playback(post, () => page, settings);
 const connection = new Connection(new URL("api/tastytrade/ws", document.baseURI).href.replace(/^http/, "ws"), token, {
   state: showState,
   hello,
@@ -122,6 +130,7 @@ function showStatus(status) {
   page.status = status;
   setTick();
   showHealth(status, page.symbol, settings, connection.reconnects);
+  playback.show(status.playback);
   if (was?.ready && !status.ready) alerts.tell("feed", `feed: ${status.reason}`, { key: `feed ${Date.now()}` });
   showBanner();
 }
@@ -133,13 +142,18 @@ function setTick() {
 
 function refused({ message }) {
   byId("other").setAttribute("aria-invalid", "true");
+  refuse(message);
+  if (page.store) watch(page.symbol, page.store.timeframe);
+}
+
+/** Why what was asked for is not to be had, for a while. */
+function refuse(message) {
   page.refusal = message;
   setTimeout(() => {
-    page.refusal = null;
+    if (page.refusal === message) page.refusal = null;
     showBanner();
   }, REFUSAL_MS);
   showBanner();
-  if (page.store) watch(page.symbol, page.store.timeframe);
 }
 
 // --- what is asked for
@@ -167,6 +181,21 @@ async function get(path) {
   return answer.ok ? answer.json() : null;
 }
 
+/** Change something: the JSON of the answer, or null where it is refused, which the page then says. Where the token is missing, it is asked for. */
+async function post(path, body) {
+  try {
+    const headers = { "Content-Type": "application/json", ...(token() && { Authorization: `Bearer ${token()}` }) };
+    const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+    if (answer.ok) return await answer.json();
+    if (answer.status === 401) askToken();
+    else refuse((await answer.json()).detail);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    refuse("the service cannot be reached");
+  }
+  return null;
+}
+
 function askToken() {
   if (byId("login").open) return;
   byId("token").value = "";
@@ -177,7 +206,7 @@ function signIn() {
   if (!byId("token").value) return;
   sessionStorage.setItem("token", byId("token").value.trim());
   byId("login").close();
-  connection.open();
+  if (page.state !== "live") connection.open();
 }
 
 let looking = 0;
@@ -266,7 +295,7 @@ function showBanner() {
   else if (page.refusal) banner(page.refusal);
   else if (page.isLoading && state === "live") banner(`Loading ${bare(page.symbol)} ${page.timeframe}`);
   else if (status && !status.ready && status.state !== "ended" && page.store) banner(`Not fresh enough to trade on: ${status.reason ?? status.state}`);
-  else if (page.isHeld) banner("The picture is held; Space lets it go on");
+  else if (page.isHeld) banner("The picture is held; H lets it go on");
   else banner(null);
 }
 
@@ -305,10 +334,14 @@ const KEYS = {
   "+": () => chart.zoom(1.25),
   "=": () => chart.zoom(1.25),
   "-": () => chart.zoom(0.8),
+  ".": () => playback.step(),
+  "<": () => playback.shift(-1),
+  ">": () => playback.shift(1),
   ArrowLeft: (event) => chart.scroll(event.shiftKey ? -10 : -1),
   ArrowRight: (event) => chart.scroll(event.shiftKey ? 10 : 1),
   End: () => chart.toNow(),
-  " ": hold,
+  h: hold,
+  " ": () => (playback.isThere ? playback.toggle() : hold()),
   a: () => alerts.open(),
   t: nextTheme,
   z: nextZone,

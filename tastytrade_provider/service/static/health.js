@@ -11,7 +11,7 @@ export function showHealth(status, market, settings, ownReconnects) {
   const state = status.state === "connected" ? (status.ready ? "good" : "warn") : status.state === "ended" ? "warn" : "bad";
   document.getElementById("dot").className = state;
   put("state", status.state);
-  put("reason", status.state === "connected" ? status.reason ?? "" : "");
+  put("reason", status.state === "connected" && status.playback?.state !== "paused" ? status.reason ?? "" : ""); // the strip above says that it is paused
   put("source", [status.delta_source, status.token_level].filter(Boolean).join(" \u00b7 ") || status.provider);
   put("lag", status.lag_ms === null ? "\u2013" : status.lag_ms >= 10_000 ? `${grouped(Math.round(status.lag_ms / 1000))} s` : `${Math.round(status.lag_ms)} ms`);
   put("rate", `${Math.round(status.rate)}/s`);

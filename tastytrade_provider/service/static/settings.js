@@ -53,6 +53,11 @@ export class Settings {
     return this._format("minutes", { hour: "2-digit", minute: "2-digit" });
   }
 
+  /** A day with its time, to the second. */
+  stamp() {
+    return this._format("stamp", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  }
+
   clock() {
     return this.short(1);
   }
