@@ -16,7 +16,7 @@ from .history import SOURCES, TO_KERNEL, BarHistory, BarTrades, Footprint, bar_c
 from .kernels import cumulate
 from .ledger import Ledger
 from .levels import MILLION, grouped, millionths, profile
-from .model import Array, Bar, Contract, Gap, Timeframe, TradeBatch, TradeFlag
+from .model import Array, Bar, Contract, Gap, Timeframe, TradeBatch, TradeFlag, check_contract
 from .sessions import DAY_NS, parse_reset
 
 __all__ = [
@@ -106,6 +106,7 @@ class BarBuilder:
         reset: str = "session_open",
         spread_legs: Literal["exclude", "include"] = "exclude",
     ) -> None:
+        check_contract(contract)
         if spread_legs not in ("exclude", "include"):
             raise UsageError(f"spread_legs {spread_legs!r} is neither 'exclude' nor 'include'")
         self.contract, self.timeframe, self.reset = contract, Timeframe.parse(timeframe), parse_reset(reset)

@@ -10,11 +10,7 @@ from typing import Any
 import click
 
 from . import __version__
-from .errors import MarketDataError
-
-_CONFIG = click.option("--config", "config_path", type=click.Path(dir_okay=False), help="config.yaml to read; without it defaults and TTP_* variables.")
-_TIMEFRAME = click.option("--timeframe", default=None, help="Bar length: 5s 1m 15m 1h 1d 1w 1mo, 133t (trades), 1000v (contracts), 8r (ticks).")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program instead of a table.")
+from .errors import MarketDataError, UnsupportedTimeframe
 
 
 class _Group(click.Group):
@@ -43,6 +39,26 @@ class _Speed(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # gener
         return speed
 
 
+class _Timeframe(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic from click 8.2 on
+    name = "length"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if param is not None and value == param.default:
+            return str(value)  # without what is imported to understand it
+        from .model import Timeframe
+        from .settings import Settings
+
+        try:
+            return str(Timeframe.parse(value))
+        except UnsupportedTimeframe:
+            self.fail(f"timeframe {value!r} is not {Settings.model_fields['timeframe'].description}", param, ctx)
+
+
+_CONFIG = click.option("--config", "config_path", type=click.Path(dir_okay=False), help="config.yaml to read; without it defaults and TTP_* variables.")
+_TIMEFRAME = click.option(
+    "--timeframe", type=_Timeframe(), default=None, help="Bar length: 5s 1m 15m 1h 1d 1w 1mo, 133t (trades), 1000v (contracts), 8r (ticks)."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program instead of a table.")
 _TAPE = [
     click.option("--tape", type=click.Path(path_type=Path), help="A tape to play: CSV, CSV.gz or Parquet with time, price, size (side, bid, ask optional)."),
     click.option("--speed", type=_Speed(), default=None, help="1 as recorded, N times, or max: as fast as the slowest consumer takes it."),
@@ -131,9 +147,17 @@ def probe(**options: Any) -> int:
 @_tape_options
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
 @click.option("--truth", type=click.Path(path_type=Path, dir_okay=False), help="Where to log every print; without it, a temporary file.")
-@click.option("--fault", metavar="NAME=ARG", multiple=True, help="Something that goes wrong, such as reset=500rows; may be repeated. `--fault list` shows all.")
+@click.option(
+    "--fault",
+    metavar="NAME=ARG",
+    multiple=True,
+    help="What goes wrong (reset=500rows) or the login may not have (unserved=TimeAndSale); may be repeated. `--fault list` shows all.",
+)
 def emulate(**options: Any) -> None:
-    """Run the loopback exchange alone, for any client: prints one JSON line with its addresses, and runs until Ctrl-C."""
+    """Run the loopback exchange alone, for any client: prints one JSON line with its addresses and its login, and runs until Ctrl-C.
+
+    The login is TT_SECRET=emulated-client-secret, TT_REFRESH=emulated-refresh-token; the JSON line has it as client_secret and refresh_token.
+    """
     from .commands.emulate import run
 
     run(**options)
@@ -229,7 +253,7 @@ def history() -> None:
 @history.command("build")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.argument("symbols", nargs=-1)
-@click.option("--timeframe", default="1m", show_default=True, help="Bar length.")
+@click.option("--timeframe", type=_Timeframe(), default="1m", show_default=True, help="Bar length.")
 @click.option("--start", help="ISO time with a zone.")
 @click.option("--end", help="ISO time with a zone.")
 @click.option("--ticks-per-row", type=click.IntRange(1), default=1, show_default=True, help="Height of a footprint's rows.")
@@ -262,7 +286,10 @@ def doctor(**options: Any) -> int:
 @_JSON
 @_CONFIG
 def ab(**options: Any) -> int:
-    """Compare the config's ab.primary and ab.shadow. Exit code 0: PASS or WATCH, 1: FAIL, 2: an error, or nothing to compare."""
+    """Compare the config's ab.primary and ab.shadow. Exit code 0: PASS or WATCH, 1: FAIL, 2: an error, or nothing to compare.
+
+    Limits are `ab.thresholds` in the config. The time counts from the shadow's first item.
+    """
     from .commands.ab import run
 
     return run(**options)
@@ -286,7 +313,7 @@ def accuracy(**options: Any) -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="A .png or .svg file.")
 @click.option("--symbol", help="Which contract, where several were recorded.")
-@click.option("--timeframe", default="1m", show_default=True, help="Bar length.")
+@click.option("--timeframe", type=_Timeframe(), default="1m", show_default=True, help="Bar length.")
 @click.option("--last", type=click.IntRange(1, 300), help="Only the last bars; about 20 have room for numbers.")
 def chart(**options: Any) -> None:
     """Draw PATH (a tape, a journal, a session file, or bars in Parquet)."""
@@ -307,7 +334,7 @@ def migrate() -> None:
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), help="Also write a page; - prints it.")
 @click.option("--pandas3", is_flag=True, help="Also list what pandas 3 refuses or understands otherwise.")
 def migrate_scan(**options: Any) -> int:
-    """List the call sites of ib_async, ib_insync and ibapi in PATH. Nothing of it is run. Exit code 0: none, 1: some."""
+    """List the call sites of ib_async, ib_insync and ibapi in PATH. Nothing of it is run. Exit code 0: none, 1: some, 2: none, but not all could be read."""
     from .commands.migrate import scan
 
     return scan(**options)
@@ -324,10 +351,10 @@ def migrate_rewrite(**options: Any) -> int:
     return rewrite(**options)
 
 
-@migrate.command("guide", short_help="The migration guide, whole or in part.")
+@migrate.command("guide", short_help="The migration guide, by section.")
 @click.argument("section", required=False)
 def migrate_guide(section: str | None) -> int:
-    """Print the migration guide, or what it says of SECTION: a rule, a section or the name of a call."""
+    """Print what the migration guide says of SECTION, a rule or the name of a call; without it, list the sections."""
     from .commands.migrate import guide
 
     return guide(section)
@@ -356,17 +383,12 @@ def config() -> None:
 @config.command("check")
 @click.argument("path", type=click.Path(dir_okay=False), required=False)
 @_JSON
-def check(path: str | None, as_json: bool) -> None:
-    """Read a configuration (default: ./config.yaml) and name every mistake in it."""
-    from .config import load
+@_CONFIG
+def check(path: str | None, config_path: str | None, as_json: bool) -> None:
+    """Read a configuration (PATH or --config; default: ./config.yaml) and name every mistake in it."""
+    from .commands.config import run
 
-    source = Path(path or "config.yaml")
-    settings = load(source)
-    if as_json:
-        click.echo(settings.model_dump_json())
-    else:
-        enabled = "with TastyTrade delta" if settings.tastytrade.enabled else "without a TastyTrade login"
-        click.echo(f"{source}: good. data_provider {settings.data_provider}, {', '.join(settings.symbols)}, {settings.timeframe}, {enabled}.")
+    run(path, config_path, as_json)
 
 
 def main() -> None:

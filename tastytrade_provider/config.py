@@ -9,7 +9,7 @@ are booleans (a switch also understands on/off and yes/no). Importing this modul
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -21,13 +21,16 @@ from .config_file import VARIABLE, Given, Key, from_file, from_mapping
 from .errors import ConfigError
 from .settings import SECRETS, SECTIONS, UNREADABLE, Named, Settings, is_loopback
 
-__all__ = ["Settings", "is_loopback", "load"]
+__all__ = ["Look", "Settings", "is_loopback", "load"]
+
+Look = Callable[[Mapping[Key, Any]], Mapping[Key, str]]
+"""Finds what only the world can tell: from every value that is good in itself, by key and as written, to what is wrong with some of them."""
 
 
-def load(source: str | Path | Mapping[str, Any] | Settings | None = None) -> Settings:
+def load(source: str | Path | Mapping[str, Any] | Settings | None = None, *, look: Look | None = None) -> Settings:
     """The settings of a YAML file, a dict (which may hold secrets) or nothing but the environment; `Settings` come back as they are.
 
-    Raises ConfigError with one line for every mistake: where, key, value and what is accepted; never a secret.
+    Raises ConfigError with one line for every mistake: where, key, value and what is accepted; never a secret. What `look` finds is told with the others.
 
     >>> load({"tastytrade": {"spread_legs": "hide"}})
     Traceback (most recent call last):
@@ -55,9 +58,24 @@ def load(source: str | Path | Mapping[str, Any] | Settings | None = None) -> Set
         errors = error.errors(include_url=False)
     named = Named.values()
     lines += [_explain(error, given, named) for error in errors if _place(error)[0] not in given.mistakes]
+    if look is not None:
+        good = _good(values, named, {*given.mistakes, *(_place(error)[0] for error in errors)})
+        lines += [_placed(key, text, given, named) for key, text in look(good).items()]
     if lines:  # raised out here, so that no error with the values inside hangs on to this one
         raise ConfigError("\n".join(dict.fromkeys(text for _, text in sorted(lines))))
     return settings
+
+
+def _good(values: Mapping[str, Any], named: Mapping[Key, tuple[str, str]], bad: set[Key]) -> dict[Key, Any]:
+    """What each key holds, as written or by default, but for those with a mistake."""
+    found: dict[Key, Any] = {(name,): info.get_default() for name, info in Settings.model_fields.items() if name not in SECTIONS}
+    found |= {(section, name): info.get_default() for section, kind in SECTIONS.items() for name, info in kind.model_fields.items()}
+    for key in found:
+        above = values if len(key) == 1 else values.get(str(key[0]))
+        if isinstance(above, Mapping) and key[-1] in above:
+            found[key] = above[str(key[-1])]
+    found |= {key: text for key, (_, text) in named.items() if key in found}
+    return {key: value for key, value in found.items() if not any(key == place[: len(key)] or place == key[: len(place)] for place in bad)}
 
 
 # --- what to say
@@ -108,7 +126,7 @@ def _place(error: ErrorDetails) -> tuple[Key, str]:
 def _explain(error: ErrorDetails, given: Given, named: dict[Key, tuple[str, str]]) -> tuple[int, str]:
     """(line, sentence) for one error."""
     key, accepted = _place(error)
-    origin = next((named[k] for k in named if k == key[: len(k)] or key == k[: len(key)]), None)
+    origin = _origin(key, named)
     if key == UNREADABLE and origin:
         return 0, f"{origin[0]}: not a file of UTF-8 text that can be read"
     hidden = key in SECRETS or (len(key) == 1 and key[0] in SECTIONS)
@@ -119,4 +137,15 @@ def _explain(error: ErrorDetails, given: Given, named: dict[Key, tuple[str, str]
     elif error["type"] == "missing_secret":
         written = given.get(key)  # ${NAME} or nothing
         text = f"{f'{written} is not set' if isinstance(written, str) and written else 'missing'}, but {error['msg']}"
+    return _placed(key, text, given, named)
+
+
+def _origin(key: Key, named: Mapping[Key, tuple[str, str]]) -> tuple[str, str] | None:
+    """(variable or file, text) where the value came by a name of its own."""
+    return next((named[k] for k in named if k == key[: len(k)] or key == k[: len(key)]), None)
+
+
+def _placed(key: Key, text: str, given: Given, named: Mapping[Key, tuple[str, str]]) -> tuple[int, str]:
+    """(line, sentence) for what is wrong with a key."""
+    origin = _origin(key, named)
     return (0 if origin else given.line(key)), f"{origin[0] if origin else given.where(key)}: {_written(key)}: {text}"

@@ -111,6 +111,30 @@ def _plain(node: yaml.Node, key: Key, given: Given) -> Any:
         return None
 
 
+_PROBLEMS: Final = (  # what PyYAML says -> what to say of it; {line}: where the thing begins that it was reading
+    (r"<stream end>|end of stream", "the file ends inside what begins on line {line}: a bracket, a brace or a quote is not closed"),
+    (r"\\t", "a tab stands where only spaces may; indent with spaces"),
+    (r"but got '\{'", 'a {{ stands where a comma or the end belongs; inside {{ }} and [ ] write "${{NAME}}" in quotes'),
+    (r"expected ',' or", "a comma, or the end of what was opened on line {line} with a bracket or brace, is missing before this"),
+    (r"mapping values", "a colon that does not belong here: write text that holds one in quotes, and indent the lines of a section alike"),
+    (r"<block end>", "this does not belong to what stands above it: indent the lines of a section alike, and put a text into quotes as a whole"),
+    (r"cannot start any token", "a text cannot begin with this character; write it in quotes"),
+    (r"undefined alias", "an alias (*name) of nothing; write a text that begins with * in quotes"),
+    (r"second occurrence", "this anchor (&name) is there already; write a text that begins with & in quotes"),
+    (r"another document", "a second document (---) begins; only one is read"),
+)
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    """What is wrong, with no word of the file: it might be a secret."""
+    said = str(error.problem or error.context)
+    begun = error.context_mark or error.problem_mark
+    for pattern, text in _PROBLEMS:
+        if re.search(pattern, said):
+            return text.format(line=begun.line + 1 if begun else 1)
+    return re.sub(r"'([^']*)'", lambda quoted: quoted[0] if len(quoted[1]) < 2 else "a word", said)
+
+
 def from_file(path: Path) -> Given:
     """Read a YAML file. What cannot be read at all raises ConfigError: one line, with line and column, quoting nothing from the file."""
     given = Given(str(path))
@@ -120,8 +144,7 @@ def from_file(path: Path) -> Given:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        problem = re.sub(r"'[^'<]{2,}'", "a word", str(error.problem or error.context))  # the word might be a secret
-        fault = f'{path}{at}: not YAML: {problem} (inside {{ }} and [ ], write "${{NAME}}" in quotes)'
+        fault = f"{path}{at}: not YAML: {_problem(error)}"
     except OSError as error:
         fault = f"{path}: cannot be read: {error.strerror}"
     except (yaml.YAMLError, UnicodeDecodeError):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Item = TradeBatch | Gap | Roll
 
+_THIN_NS: Final = 60 * 10**9  # a session's first trade may come this long after its open
 _FILL_S: Final = 10.0  # how long the session's trades so far may take to come
 
 
@@ -174,6 +175,8 @@ class Following:
             return
         self.problem = None
         self.covered_ns = opened_ns if known_ns is None else known_ns
+        if provider.playback is not None and known_ns is None and (not len(found) or int(found.time_ns.min()) - opened_ns > _THIN_NS):
+            self.covered_ns = int(found.time_ns.min()) if len(found) else None  # what is played begins with its first trade
         if len(found) and not self._has_ended:
             self._filled, self._filled_ns = found.index.copy(), int(found.time_ns.max())
             self._waiting.append(found)

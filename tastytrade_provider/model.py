@@ -233,6 +233,16 @@ class Trade:
     flags: TradeFlag
 
 
+def check_contract(value: object) -> None:
+    """UsageError for what is no Contract, such as a symbol.
+
+    >>> check_contract(Contract("ES", "/ESZ6"))
+    """
+    if not isinstance(value, Contract):
+        symbol = value if isinstance(value, str) else "ES"
+        raise UsageError(f"{value!r} is a {type(value).__name__}; a Contract is accepted: await provider.resolve({symbol!r})")
+
+
 class TradeBatch:
     """The trades of one or more messages read in one go, as numpy columns (`COLUMNS`), all of one contract and one length.
 

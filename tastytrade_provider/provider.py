@@ -65,6 +65,7 @@ class ProviderStatus:
     excluded       rows filtered by configuration, by reason sides   trades by side source
     delta_source   which kind of delta this is              token_level  what the login is entitled to ("api", "demo" = delayed)
     notes          what a user should know or do, in words  failed   callbacks that raised, and ended their subscription
+    gaps           the latest that were told                gaps_open, gaps_filled   how many were told so far: those that nothing filled, and the others
     """
 
     state: State
@@ -82,11 +83,46 @@ class ProviderStatus:
     excluded: dict[str, int] = field(default_factory=dict)
     sides: dict[str, int] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
+    gaps_open: int = 0
+    gaps_filled: int = 0
     rejects: tuple[str, ...] = ()
     delta_source: str | None = None
     token_level: str | None = None
     notes: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
+
+
+class GapLog:
+    """The gaps that a provider has told: the latest of them, and how many in all. `status()` as fields of a ProviderStatus.
+
+    >>> es, log = Contract("ES", "/ESZ6"), GapLog()
+    >>> for gap in (Gap(es, 1, 3, "connection lost", filled=True), Gap(es, 5, 7, "connection lost"), Gap(es, 8, 9, "connection lost")):
+    ...     log.add(gap)
+    >>> log.add(Gap(es, 5, 7, "connection lost", filled=True))  # later after all
+    >>> log.status()["gaps_open"], log.status()["gaps_filled"], len(log.status()["gaps"])
+    (1, 2, 4)
+    """
+
+    def __init__(self, kept: int = 100) -> None:
+        self._latest: deque[Gap] = deque(maxlen=kept)
+        self._open: deque[Gap] = deque(maxlen=kept)  # those that may still be filled
+        self._counts = {"gaps_open": 0, "gaps_filled": 0}
+
+    def add(self, gap: Gap) -> None:
+        """One more."""
+        self._latest.append(gap)
+        if not gap.filled:
+            self._open.append(gap)
+            self._counts["gaps_open"] += 1
+            return
+        for known in [one for one in self._open if one.contract == gap.contract and gap.start_ns <= one.start_ns and one.end_ns <= gap.end_ns]:
+            self._open.remove(known)
+            self._counts["gaps_open"] -= 1
+        self._counts["gaps_filled"] += 1
+
+    def status(self) -> dict[str, Any]:
+        """`gaps`, `gaps_open`, `gaps_filled`."""
+        return {"gaps": tuple(self._latest), **self._counts}
 
 
 def _weight(item: object) -> int:
@@ -343,8 +379,8 @@ class DataProvider(ABC):
         """The bars frame of a range. Raises NoData where the market was open and nothing came."""
         raise self._lacks("historical bars")
 
-    async def historical_trades(self, contract: Contract, start: Time, end: Time = None) -> TradeBatch:
-        """The trades of a range, oldest first."""
+    async def historical_trades(self, contract: Contract, start: Time = None, end: Time = None) -> TradeBatch:
+        """The trades of a range, oldest first; `start` None: the current session. Raises NoData where the market was open and nothing came."""
         raise self._lacks("historical trades")
 
     async def earliest(self, contract: Contract, timeframe: str = "1d") -> pd.Timestamp:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
@@ -79,21 +80,24 @@ def create_provider(config: str | Path | Mapping[str, Any] | Settings | None = N
     such provider; UsageError, with the cause, where a plugin cannot be loaded.
     """
     settings = load(config)
-    provider = _created(settings)
+    provider = find(settings.data_provider)(settings)
     if settings.delta_columns or settings.delta_provider:
         wrapped: DataProvider = attrgetter("enriched")(import_module("tastytrade_provider.enrich"))(provider, settings)
         return wrapped
     return provider
 
 
-def _created(settings: Settings) -> DataProvider:
-    name = settings.data_provider
+def find(name: str) -> Factory:
+    """What makes the provider of that name from Settings; of this package's own nothing is imported yet.
+
+    Raises UnknownProvider with the nearest guess; UsageError, with the cause, where a plugin cannot be loaded.
+    """
     if name in _registered:
-        return _registered[name](settings)
+        return _registered[name]
     if name in _BUILT_IN:
-        return _built_in(name, settings)
+        return partial(_built_in, name)
     if ":" in name:
-        return _loaded(name, name)(settings)
+        return _loaded(name, name)
     points = _plugins().get(name, [])
     if len(points) > 1:
         raise UsageError(f"provider {name!r} is offered by {' and by '.join(map(_offer, points))}; uninstall one, or write the one you mean")
@@ -101,7 +105,7 @@ def _created(settings: Settings) -> DataProvider:
         near = get_close_matches(name, available(), 1)
         guess = f"did you mean {near[0]!r}? " if near else ""
         raise UnknownProvider(f"no provider is named {name!r}; {guess}Known: {', '.join(available())}, or package.module:Class")
-    return _loaded(name, points[0].value)(settings)
+    return _loaded(name, points[0].value)
 
 
 def _plugins() -> dict[str, list[EntryPoint]]:

@@ -1,6 +1,46 @@
-"""Compile every kernel once, so that the first live trade does not wait for the compiler: `python -m tastytrade_provider.warm`."""
+"""Compile every kernel once, so that the first live trade does not wait for the compiler: `python -m tastytrade_provider.warm`.
+
+A compilation holds up the event loop, and with it Ctrl-C and the feed's keepalive: it comes before anything is connected.
+"""
 
 from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def warm_up() -> None:
+    """`warm` where the compiled kernels are not on disk, with a note on the error output; else this takes some hundredths of a second."""
+    if is_cold():
+        print("note: compiling the kernels, once on this machine: about half a minute ...", file=sys.stderr, flush=True)
+        warm()
+
+
+def is_cold() -> bool:
+    """Whether one of the kernels of a live feed would have to be compiled: never was, or for another version of it, of numba or of the processor."""
+    return not all(map(_is_kept, kernels()))
+
+
+def kernels() -> tuple[Any, ...]:
+    """What `warm` compiles."""
+    from . import aggressor, levels
+    from . import kernels as bars
+    from .dxlink import scanner
+    from .indicators import kernels as values
+    from .tastytrade import ahead, mapping, minutes
+
+    return (
+        bars.run, bars.close, bars.cumulate, bars.survey, levels.profile, aggressor._classify, scanner._scan, mapping._to_trades, minutes._count, ahead._judge,
+        values.volume_delta, values.close_first, values.divergence,
+    )  # fmt: skip
+
+
+def _is_kept(kernel: Any) -> bool:
+    if not hasattr(kernel, "_cache"):
+        return True  # NUMBA_DISABLE_JIT: nothing is compiled
+    # numba has no public question for this. An index of another version or source reads as empty; a key is (signature, processor, code)
+    processor = kernel.targetctx.codegen().magic_tuple()
+    return any(key[1] == processor for key in kernel._cache._cache_file._load_index())
 
 
 def warm() -> None:
@@ -11,6 +51,7 @@ def warm() -> None:
     from .dxlink.rows import encode_compact, index_of
     from .indicators import IndicatorManager
     from .model import Contract
+    from .tastytrade.ahead import TimeGuard
     from .tastytrade.mapping import FIELDS, TIME_AND_SALE, TradeDecoder
     from .tastytrade.minutes import Minutes
 
@@ -27,6 +68,7 @@ def warm() -> None:
     decoder = TradeDecoder()
     decoder.watch(es)
     (batch,) = decoder.decode([feed_data(1, encode_compact(TIME_AND_SALE, FIELDS, rows)).raw], [0], lambda _: FIELDS)
+    TimeGuard().admit(batch)
     batch = classify(batch)
     Minutes().add(batch)
     for timeframe in ("1m", "1d", "10t", "10v", "2r"):
@@ -37,7 +79,9 @@ def warm() -> None:
     IndicatorManager().apply(bars)
     live = IndicatorManager().live(es, "1s")
     live.add(batch)
-    live.forming  # noqa: B018 (a property that computes)
+    forming = live.forming
+    assert forming is not None
+    live.footprint(forming.bar).poc  # noqa: B018 (a property that computes)
 
 
 if __name__ == "__main__":

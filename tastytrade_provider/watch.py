@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,20 +16,28 @@ from .indicators import IndicatorManager, Update
 from .model import Action, Bar, Contract, Gap, Roll, SideSource, TradeBatch, TradeFlag
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 INDICATORS = ("volume_delta", "cvd", "delta_divergence")
+"""Those that the table and the summary are made of."""
 _SIGNALS = ("regular", "hidden", "absorption")
 _VOLUMES = ("unknown_volume", "delta", "min_delta", "max_delta", "cvd", "cvd_open", "cvd_high", "cvd_low")
 _RATE_S = 5.0
+_COLUMNS = ("symbol", "last", "delta", "CVD", "since", "high", "low", "sides", "trades", "/s", "divergence")
+_LEFT = ("symbol", "sides", "divergence")
+_SPARED = ("/s", "trades", "low", "high", "since", "sides")
+"""Columns that are left out where the terminal is too narrow for all, first to last."""
 
 
 class Watched:
-    """One contract: its live indicators, every bar so far, and counts. Give it what a trade subscription hands over."""
+    """One contract: its live indicators, every bar so far, and counts. Give it what a trade subscription hands over.
 
-    def __init__(self, contract: Contract, timeframe: str, manager: IndicatorManager) -> None:
+    indicators  others to keep beside `INDICATORS`: their values stand in the bars of the summary
+    """
+
+    def __init__(self, contract: Contract, timeframe: str, manager: IndicatorManager, indicators: Iterable[str] = ()) -> None:
         self.contract = contract
-        self.live = manager.live(contract, timeframe, INDICATORS)
+        self.live = manager.live(contract, timeframe, tuple(dict.fromkeys((*INDICATORS, *indicators))))
         self.trades = 0
         self.last: float | None = None
         self.gaps: list[Gap] = []
@@ -164,29 +173,63 @@ def bar_record(update: Update) -> dict[str, Any]:
 
 def table(watched: Iterable[Watched], title: str, caption: str = "") -> Table:
     """The live table: a row a contract."""
-    from rich.table import Table
+    return Table([_cells(one) for one in watched], title, caption)
 
-    grid = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left", box=None, pad_edge=False, header_style="bold underline")
-    left = ("contract", "sides from", "divergence")
-    for name in ("contract", "last", "bar delta", "CVD", "since (UTC)", "high", "low", "sides from", "trades", "/s", "divergence"):
-        grid.add_column(name, justify="left" if name in left else "right", no_wrap=name != "divergence")
-    for one in watched:
-        forming, cvd = one.live.forming, one.live.cvd
-        delta = forming.bar.delta if forming else None
-        grid.add_row(
-            one.contract.symbol,
-            "-" if one.last is None else f"{one.last:.10g}",
-            "-" if delta is None else _signed(delta),
-            _signed(cvd.value),
-            "-" if cvd.since_ns is None else _iso(cvd.since_ns)[11:19],
-            _signed(cvd.high),
-            _signed(cvd.low),
-            _shares(one.by_source),
-            f"{one.trades:,}",
-            f"{one.rate:.0f}",
-            one.signal or "-",
+
+@dataclass(frozen=True)
+class Table:
+    """Cells under `_COLUMNS`, for rich to print: where not all of them have room, those least needed are left out, and the rest stay whole."""
+
+    rows: Sequence[Sequence[str]]
+    title: str
+    caption: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Called by rich."""
+        from rich import table
+        from rich.text import Text
+
+        columns = dict(zip(_COLUMNS, zip(*self.rows, strict=True), strict=True)) if self.rows else dict.fromkeys(_COLUMNS, ())
+        width = {name: max(len(name), *(Text.from_markup(cell).cell_len for cell in cells), 0) for name, cells in columns.items()}
+        width[_COLUMNS[-1]] = len(_COLUMNS[-1])  # its two words may stand one above the other
+        gap = 2 if _total(width, 2) <= options.max_width else 1
+        for name in _SPARED:
+            if _total(width, gap) > options.max_width:
+                del width[name]
+        grid = table.Table(
+            title=self.title, caption=Text(self.caption) if self.caption else None, title_justify="left", caption_justify="left", box=None, pad_edge=False
         )
-    return grid
+        grid.padding = 0, gap, 0, 0
+        for name in width:
+            grid.add_column(
+                name, justify="left" if name in _LEFT else "right", no_wrap=name != _COLUMNS[-1], min_width=width[name], header_style="bold underline"
+            )
+        for row in zip(*(columns[name] for name in width), strict=True):
+            grid.add_row(*row)
+        yield grid
+
+
+def _total(width: Mapping[str, int], gap: int) -> int:
+    return sum(width.values()) + gap * (len(width) - 1)
+
+
+def _cells(one: Watched) -> tuple[str, ...]:
+    """A row, in the order of `_COLUMNS`."""
+    forming, cvd = one.live.forming, one.live.cvd
+    delta = forming.bar.delta if forming else None
+    return (
+        one.contract.symbol,
+        "-" if one.last is None else f"{one.last:.10g}",
+        "-" if delta is None else _signed(delta),
+        _signed(cvd.value),
+        "-" if cvd.since_ns is None else f"{_iso(cvd.since_ns)[11:16]}Z",
+        _signed(cvd.high),
+        _signed(cvd.low),
+        _shares(one.by_source),
+        f"{one.trades:,}",
+        f"{one.rate:.0f}",
+        one.signal or "-",
+    )
 
 
 def _shares(by_source: Mapping[str, int]) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+import httpcore2
 import pytest
 from hypothesis import settings
 
@@ -23,3 +26,11 @@ def tapes() -> Path:
     if not folder.is_dir():
         pytest.fail(f"TTP_TAPES={named!r} is not a folder")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_are_read_once() -> Iterator[None]:
+    """Every login reads all certificates of the machine, 30 ms each time, and no exchange here is asked for one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpcore2, "default_ssl_context", cache(httpcore2.default_ssl_context))
+        yield

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tastytrade_provider.bars import BarBuilder, BarHistory, build_bars, build_footprint, build_history
 from tastytrade_provider.errors import UsageError
+from tastytrade_provider.history import Footprint
 from tastytrade_provider.model import Action, Bar, Contract, Gap, TradeBatch, TradeFlag
 from tests.checks.builders import ES, a_batch
 from tests.checks.oracle import HOUR, MINUTE, SECOND, Session, a_tape, cut, index_of, made_bars, made_cvd, rows_of, said, sessions, utc
@@ -72,6 +73,11 @@ def summaries(history: BarHistory) -> list[tuple[object, ...]]:
 
 def cells_of(frame: pd.DataFrame) -> list[tuple[float, ...]]:
     return list(zip(*(frame[name].tolist() for name in ("sell_volume", "unknown_volume", "buy_volume")), strict=True))
+
+
+def levels_of(footprint: Footprint) -> list[tuple[float, ...]]:
+    """The same of one bar, and without a frame for each of thousands."""
+    return list(zip(footprint.sell.tolist(), footprint.unknown.tolist(), footprint.buy.tolist(), strict=True))
 
 
 # -- by hand
@@ -312,9 +318,9 @@ def test_trades_in_pieces_end_as_trades_at_once(seed: int, timeframe: str, calen
     for piece in cut(rng, trades, 120):
         bars = builder.add(piece)
         seen.take(bars)
-        footprints |= {len(footprints) + i: cells_of(builder.footprint(bar).to_dataframe()) for i, bar in enumerate(bars)}
+        footprints |= {len(footprints) + i: levels_of(builder.footprint(bar)) for i, bar in enumerate(bars)}
     assert builder.forming is not None
-    footprints[len(footprints)] = cells_of(builder.footprint(builder.forming).to_dataframe())
+    footprints[len(footprints)] = levels_of(builder.footprint(builder.forming))
     history = build_history(trades, timeframe, ES)
     assert [said(bar) for bar in seen.standing(builder.forming)] == summaries(history)
     assert [cell for cells in footprints.values() for cell in cells] == cells_of(history.footprint())
@@ -375,7 +381,7 @@ def test_after_corrections_cancels_late_and_double_trades_the_bars_are_those_of_
     history = build_history(corrected, timeframe, ES)
     standing = seen.standing(builder.forming)
     assert [said(bar) for bar in standing] == summaries(history)
-    assert [cell for bar in standing for cell in cells_of(builder.footprint(bar).to_dataframe())] == cells_of(history.footprint())
+    assert [cell for bar in standing for cell in levels_of(builder.footprint(bar))] == cells_of(history.footprint())
     assert builder.cvd.value == history.cvd()[-1, 3]
     assert builder.cvd[1:3] == (history.cvd()[:, 1].max(), history.cvd()[:, 2].min())
     assert summaries(build_history(TradeBatch.concat(messages), timeframe, ES)) == summaries(history)
@@ -577,14 +583,20 @@ def test_insane_prices_in_a_bar_take_no_memory_and_leave_the_footprint_right(tim
     builder, found = BarBuilder(ES, timeframe), list[tuple[float, ...]]()
     for i, piece in enumerate(cut(rng, trades, 200)):
         for bar in builder.add(piece):
-            found += cells_of(builder.footprint(bar).to_dataframe())
+            found += levels_of(builder.footprint(bar))
         if i == 7:  # a late trade goes back to a checkpoint, with what had spilled
             builder.add(a_batch(time_ns=[OPEN + 1], index=[10**6], price=1e8, size=1.0, side=1))
             builder.add(a_batch(time_ns=[OPEN + 1], index=[10**6], action=Action.CANCEL))
     assert builder.forming is not None
-    found += cells_of(builder.footprint(builder.forming).to_dataframe())
+    found += levels_of(builder.footprint(builder.forming))
     assert found == expected
     assert builder._forming.cells.nbytes + builder._forming._out.nbytes < 100 << 20
+
+
+def test_bars_are_of_a_contract_and_not_of_a_symbol() -> None:
+    symbol: Any = "ES"
+    with pytest.raises(UsageError, match=r"'ES' is a str; a Contract is accepted: await provider\.resolve\('ES'\)"):
+        BarBuilder(symbol, "1m")
 
 
 def test_a_footprint_that_is_no_longer_kept_is_refused_with_the_reason() -> None:

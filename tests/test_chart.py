@@ -169,7 +169,11 @@ def test_the_command_draws_bars_from_parquet(tmp_path: Path, capsys: pytest.Capt
 
 @pytest.mark.parametrize(
     ("name", "out", "told"),
-    [("es_z5.csv", "a.gif", r"a\.gif names no picture; a file that ends in \.png or \.svg does"), ("nothing.csv", "a.png", "there is nothing to replay")],
+    [
+        ("es_z5.csv", "a.gif", r"a\.gif names no picture; a file that ends in \.png or \.svg does"),
+        ("nothing.csv", "nowhere/a.png", r"nowhere is no folder that can be written to"),  # before anything is read
+        ("nothing.csv", "a.png", "there is nothing to replay"),
+    ],
 )
 def test_the_command_says_what_it_cannot_draw(tmp_path: Path, name: str, out: str, told: str) -> None:
     (tmp_path / "es_z5.csv").write_text(TAPE)

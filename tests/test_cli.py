@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,14 +16,23 @@ from typing import Any
 import orjson
 import pytest
 
+from tastytrade_provider import warm
+from tastytrade_provider.commands.ports import listen
 from tastytrade_provider.emulator import CLIENT_SECRET, REFRESH_TOKEN
 from tastytrade_provider.emulator.truth import read
+from tastytrade_provider.errors import UsageError
 from tests.checks.sources import LIMIT_S, a_tape
 from tests.checks.terminal import Run, runner
 
 PROGRAM = (sys.executable, "-m", "tastytrade_provider")
 WRONG = "not-the-right-secret"
 ROWS = "1795357800000000000, 6000.00, 7, BUY"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled() -> None:
+    """Once, so that no command has to say that it compiles."""
+    warm.warm_up()
 
 
 @pytest.fixture
@@ -106,7 +116,11 @@ def assert_one_line(ended: Any, *says: str) -> None:
         (["demo", "--speed", "0"], ["'0' is no speed"]),
         (["demo", "--speed", "nan"], ["'nan' is no speed"]),
         (["demo", "--seconds", "0"], ["--seconds"]),
-        (["demo", "--timeframe", "7x", "--seconds", "1"], ["timeframe '7x' is not a number followed by s m h d w mo t v r"]),
+        (["demo", "--timeframe", "7x", "--seconds", "1"], ["timeframe '7x' is not a number followed by s m h d w mo t v r, up to one session, such as 5s"]),
+        (["bars", "ES", "--timeframe", "7x", "--config", "nowhere.yaml"], ["timeframe '7x' is not a number followed by s m h d w mo t v r"]),
+        (["history", "build", "nowhere", "--timeframe", "26h"], ["timeframe '26h' is not a number"]),
+        (["demo", "--symbol", "XYZ", "--tick-size", "0.3"], ["without a tape there is nothing that --symbol, --tick-size could describe", "--tape"]),
+        (["emulate", "--calendar", "24/7"], ["without a tape there is nothing that --calendar could describe"]),
         (["demo", "--tape", "nowhere.csv"], ["nowhere.csv", "no such file"]),
         (["demo", "--config", "nowhere.yaml"], ["nowhere.yaml", "No such file"]),
         (["config", "check"], ["config.yaml", "No such file"]),
@@ -145,7 +159,8 @@ def test_a_damaged_tape_is_told_with_its_name_and_place(run: Run, tmp_path: Path
     [
         ("timeframe: 7q\n", "config.yaml:1: timeframe: '7q' is not"),
         ("symbls: [ES]\n", "config.yaml:1: symbls: unknown key; did you mean symbols?"),
-        ("symbols: [ES\n", "config.yaml:2:1: not YAML"),
+        ("symbols: [ES\n", "config.yaml:2:1: not YAML: the file ends inside what begins on line 1: a bracket, a brace or a quote is not closed"),
+        ("indicators: [rsii]\n", "config.yaml:1: indicators[0]: no indicator 'rsii'; did you mean 'rsi'?"),
         ("data_provider: tastytrad\n", "no provider is named 'tastytrad'; did you mean 'tastytrade'?"),
     ],
 )
@@ -197,6 +212,72 @@ def test_every_mistake_of_a_config_is_named_where_it_stands(run: Run, tmp_path: 
     assert [line.split(" ")[1 if line.startswith("error") else 0] for line in ended.err.splitlines()] == ["config.yaml:1:", "config.yaml:2:", "config.yaml:3:"]
 
 
+OUTSIDE = """\
+data_provider: demo
+delta_provider: foo
+timeframe: 7q
+indicators: [cvd, rsii]
+demo: {tape: nofile.csv}
+replay: {path: not-recorded-yet}
+ab:
+  primary: ibb
+  shadow: tastytrad
+"""
+
+
+def test_what_nobody_offers_and_files_that_are_not_there_are_mistakes_too(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.yaml").write_text(OUTSIDE)
+    ended = run("config", "check")
+    assert ended.code == 2
+    assert [line.removeprefix("error: ").partition(";")[0] for line in ended.err.splitlines()] == [
+        "config.yaml:2: delta_provider: no provider is named 'foo'",
+        "config.yaml:3: timeframe: '7q' is not a number followed by s m h d w mo t v r, up to one session, such as 5s 1m 15m 1h 1d 1w 1mo 133t 1000v 8r",
+        "config.yaml:4: indicators[1]: no indicator 'rsii'",
+        "config.yaml:5: demo.tape: 'nofile.csv' is not there",  # replay.path is not asked for: nothing replays
+        "config.yaml:8: ab.primary: no provider is named 'ibb'",
+        "config.yaml:9: ab.shadow: no provider is named 'tastytrad'",
+    ]
+    (tmp_path / "config.yaml").write_text("data_provider: replay\nreplay: {path: not-recorded-yet}\n")
+    monkeypatch.setenv("TTP_INDICATORS", "cvd, rsii")
+    told = run("config", "check").err
+    assert "TTP_INDICATORS: indicators[1]: no indicator 'rsii'" in told
+    assert "config.yaml:2: replay.path: 'not-recorded-yet' is not there" in told
+
+
+def test_the_file_to_check_may_be_named_either_way_but_not_twice(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("symbols: [NQ]\n")
+    good = f"{path}: good. data_provider demo, NQ, 1m, without a TastyTrade login.\n"
+    assert [run("config", "check", *words).out for words in ([path], ["--config", path])] == [good, good]
+    assert_one_line(run("config", "check", path, "--config", path), "two files are named")
+
+
+# --- ports
+
+
+@pytest.mark.parametrize("command", ["serve", "emulate"])
+def test_a_port_that_is_in_use_is_told_with_what_to_do(run: Run, command: str) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert_one_line(run(command, "--port", port), f"port {port} is in use; another --port, or 0 for a free one")
+
+
+def test_an_address_that_is_not_ours_is_told_with_its_name() -> None:
+    with pytest.raises(UsageError, match=r"cannot listen on 203\.0\.113\.1, port 0: "):  # RFC 5737: nobody's
+        listen("203.0.113.1", 0)
+
+
+def test_every_address_of_a_name_listens_on_one_port() -> None:
+    found = listen("localhost", 0)
+    try:
+        assert len({each.getsockname()[1] for each in found}) == 1
+    finally:
+        for each in found:
+            each.close()
+
+
 # --- emulate and stream
 
 
@@ -209,7 +290,8 @@ def test_emulate_prints_its_addresses_as_one_line_and_ends_with_0_on_sigint(tmp_
         out, err = exchange.communicate(timeout=LIMIT_S)
     assert exchange.returncode == 0
     assert (out, b"Traceback" in err) == (b"", False)
-    assert set(addresses) == {"api_url", "dxlink_url", "tws_port", "truth"}
+    assert set(addresses) == {"api_url", "dxlink_url", "tws_port", "truth", "client_secret", "refresh_token"}
+    assert (addresses["client_secret"], addresses["refresh_token"]) == (CLIENT_SECRET, REFRESH_TOKEN)
     assert addresses["api_url"].startswith("http://127.0.0.1:")
     assert addresses["dxlink_url"] == addresses["api_url"].replace("http", "ws") + "/realtime"
     assert addresses["truth"] == str(truth)
@@ -250,7 +332,7 @@ def test_probe_says_what_a_login_receives_and_what_to_make_of_it(run: Run, tmp_p
     found = as_json.json
     assert (as_json.err, found["delta_source"], found["exit_code"], found["token_level"]) == ("", "time_and_sale", 0, "api")
     assert found["events"]["TimeAndSale"]["with_side_share"] > 0.9
-    assert (found["events"]["Quote"]["arrives"], found["events"]["Profile"]["arrives"]) == (True, False)
+    assert (found["events"]["Quote"]["arrives"], found["events"]["Profile"]["arrives"]) == (True, True)
     assert not [secret for secret in (CLIENT_SECRET, REFRESH_TOKEN) if secret in told.out + as_json.out]
 
 

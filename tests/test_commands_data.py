@@ -16,10 +16,11 @@ import pandas as pd
 import pytest
 
 from tastytrade_provider.bars import build_bars, build_footprint
-from tastytrade_provider.commands import bars, doctor, frames, history
+from tastytrade_provider.commands import bars, doctor, frames, history, show
 from tastytrade_provider.errors import MissingExtra, NoData, UsageError
 from tastytrade_provider.journal import Journal
-from tastytrade_provider.provider import Capabilities
+from tastytrade_provider.model import Gap
+from tastytrade_provider.provider import Capabilities, GapLog, ProviderStatus
 from tastytrade_provider.replay import ReplayProvider, compact
 from tastytrade_provider.settings import Settings
 from tests.checks import journals
@@ -71,6 +72,7 @@ def test_bars_of_the_configured_provider_as_json_csv_parquet_and_a_table(tmp_pat
     assert bars.run(**options | {"as_csv": True}) == 0
     header, *rows = capsys.readouterr().out.splitlines()
     assert header.startswith("time,open,high,low,close,volume,buy_volume,sell_volume,trades,")
+    assert [row.split(",")[header.split(",").index("session")] for row in rows] == ["2026-11-24"] * 2
     assert [row.split(",")[0] for row in rows] == ["2026-11-24T14:30:00.000000Z", "2026-11-24T14:31:00.000000Z"]
     out = tmp_path / "made" / "es.parquet"
     assert bars.run(**options | {"out": out, "start": "2026-11-24T14:31:00Z"}) == 0
@@ -131,6 +133,18 @@ def test_a_long_history_tells_how_it_comes_along_on_the_error_output(
     monkeypatch.setattr(bars, "_PLAIN_EVERY_S", 60.0)
     assert bars.run(**NO_BARS | {"symbol": "ES", "as_json": True, "config_path": config}) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_what_a_reader_of_bars_should_know_besides_is_told_on_the_error_output() -> None:
+    late = pd.DataFrame({"open": [6000.0]}, index=pd.DatetimeIndex(["2026-11-20T18:45:00Z"], name="time"))
+    assert bars.notes(late) == []
+    late.attrs = {"start_was_cut": True, "ended_by": "quiet", "counts": {"rejected": 2, "no_split": 1}}
+    begins, quiet, rejected = bars.notes(late)
+    assert "begins at 2026-11-20T18:45:00Z" in begins
+    assert ("bars may be missing" in quiet, rejected) == (True, "bars that could not be read are left out: 2")
+    late.attrs = {"start_was_cut": False, "ended_by": "deadline", "counts": {"rejected": 0}}
+    assert [note.split(" and ")[0] for note in bars.notes(late)] == ["the feed's answer took too long"]
+    assert bars.notes(late[:0].copy()) == bars.notes(late)
 
 
 # --- history build
@@ -234,6 +248,8 @@ def test_a_missing_or_old_package_and_a_wrong_clock_are_told(monkeypatch: pytest
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     found = {check.name: check.status for check in doctor.extras({"ib"})}
     assert (found["extra ib"], found["extra plot"]) == ("FAIL", "WARN")
+    texts = {check.name: check.text for check in doctor.extras(set())}
+    assert texts["extra migrate"] == "not installed; only needed for migrate scan and migrate rewrite"
 
 
 def test_the_packages_it_looks_for_are_those_that_are_installed_with_it() -> None:
@@ -241,7 +257,7 @@ def test_the_packages_it_looks_for_are_those_that_are_installed_with_it() -> Non
     metadata.read(ROOT / "setup.cfg")
     needed = [line for line in metadata["options"]["install_requires"].splitlines() if line and not line.startswith("#")]
     assert dict(re.match(r"([\w-]+)>=([\d.]+)", line).groups() for line in needed) == doctor.CORE  # type: ignore[union-attr,misc]
-    extras = set(metadata["options.extras_require"]) - {"all", "dev"}
+    extras = set(metadata["options.extras_require"]) - {"all", "dev", "cluster"}
     assert extras == set(doctor.EXTRAS)
 
 
@@ -249,3 +265,42 @@ def test_a_contract_of_a_tape_can_be_built_too(tmp_path: Path, capsys: pytest.Ca
     tape = a_tape(tmp_path / "ESH4.csv", "1703545200000000000, 4800, 2, BUY", header="time_ns,price,size,side")
     [told] = built(capsys, tape, tmp_path)
     assert (told["contract"], pd.read_parquet(told["bars"])["buy_volume"].tolist()) == ("/ESH4", [2.0])
+
+
+# --- how it stands
+
+
+class _Told:
+    """A provider that only has a status."""
+
+    def __init__(self, gaps: GapLog, **told: Any) -> None:
+        self._status = ProviderStatus("connected", 0, delta_source="time_and_sale", **gaps.status(), **told)
+
+    def status(self) -> ProviderStatus:
+        return self._status
+
+
+def test_a_gap_that_was_filled_is_no_loss_and_the_others_are_all_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    gaps = GapLog()
+    for second in range(4):
+        gaps.add(Gap(ES, second * 10, second * 10 + 5, "connection lost", filled=True))
+    whole: Any = _Told(gaps, reconnects=4, duplicates=7)
+    assert show._health(whole) == "connected, delta from time_and_sale; 4 reconnects, refilled; nothing lost; 7 duplicates ignored"
+    for second in range(150):
+        gaps.add(Gap(ES, second * 100, second * 100 + 1, "connection lost"))
+    torn: Any = _Told(gaps, reconnects=154, token_level="demo", notes=("the front month moves on tomorrow", "3 messages were not journalled: [Errno 28]"))
+    line, *notes = show._health(torn).splitlines()
+    assert line == "connected, delta from time_and_sale; 154 reconnects; DELAYED DATA (token level demo); 150 gaps"
+    assert notes == ["the front month moves on tomorrow", "3 messages were not journalled: [Errno 28]"]
+    show.tell(torn.status())
+    assert capsys.readouterr().err.splitlines() == ["note: DELAYED DATA (token level demo); 150 gaps", *(f"note: {note}" for note in notes)]
+
+
+def test_doctor_says_that_another_process_records_and_that_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorder = Journal(tmp_path / "kept")
+    recorder.open()
+    path = a_config(tmp_path, "data_provider: demo", "journal:", "  enabled: true", f"  path: {tmp_path / 'kept'}")
+    _, checks = checked(capsys, connect=False, config_path=path)
+    recorder.close()
+    assert checks["journal"]["status"] != "FAIL"
+    assert "another process is recording there" in checks["journal"]["text"]

@@ -133,6 +133,28 @@ def test_malformed_yaml_is_one_line_with_line_and_column(write: Write, text: str
     assert line.startswith(place)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("symbols: [ES", "1:13: not YAML: the file ends inside what begins on line 1: a bracket, a brace or a quote is not closed"),
+        ("symbols: [ES\ntimeframe: 1m", "2:10: not YAML: a comma, or the end of what was opened on line 1 with a bracket or brace, is missing before this"),
+        (
+            f"tastytrade: {{client_secret: {SECRET}, refresh_token: ${{TT_REFRESH}}}}",
+            '1:66: not YAML: a { stands where a comma or the end belongs; inside { } and [ ] write "${NAME}" in quotes',
+        ),
+        ("ib:\n\tport: 1", "2:1: not YAML: a tab stands where only spaces may; indent with spaces"),
+        (f"tastytrade:\n  client_secret: *{SECRET}", "2:18: not YAML: an alias (*name) of nothing; write a text that begins with * in quotes"),
+        (f"a: &{SECRET} 1\nb: &{SECRET} 2", "2:4: not YAML: this anchor (&name) is there already; write a text that begins with & in quotes"),
+        ("a: b: c", "1:5: not YAML: a colon that does not belong here: write text that holds one in quotes, and indent the lines of a section alike"),
+        (f"a: !{SECRET}!x y", "1:4: not YAML: found undefined tag handle a word"),
+        (f"a: '{SECRET}' {SECRET}", "1:26: not YAML: this does not belong to what stands above it: indent the lines of a section alike"),
+    ],
+)
+def test_malformed_yaml_is_told_in_words_and_never_in_those_of_the_file(write: Write, text: str, said: str) -> None:
+    (line,) = refusal(write(text))  # which looks for the secret
+    assert line.startswith(f"config.yaml:{said}")
+
+
 def test_bytes_that_are_not_utf_8_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_bytes(b"symbols: [\xff\xfe]")
     assert len(refusal(tmp_path / "config.yaml")) == 1

@@ -5,18 +5,24 @@ from __future__ import annotations
 import csv
 import gzip
 from collections import Counter
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tastytrade_provider.commands.demo import _with_key
+from tastytrade_provider.config import load
+from tastytrade_provider.demo import DemoProvider
+from tastytrade_provider.emulator import Market
+from tastytrade_provider.errors import UsageError
 from tests.checks.sources import a_tape
 from tests.checks.terminal import Run, runner
 
 KEYS = [
-    "trades", "volume", "buy_volume", "sell_volume", "unknown_volume", "delta", "cvd_high", "cvd_low", "poc", "open", "high", "low", "close",
-    "bars", "trades_by_source",
+    "trades", "volume", "buy_volume", "sell_volume", "unknown_volume", "delta", "cvd_high", "cvd_low", "cvd_since", "poc", "open", "high", "low",
+    "close", "bars", "trades_by_source",
 ]  # fmt: skip
 ES, ETH = "es_h4_20231225_trades_bbo.csv.gz", "ethusdt_usdm_20240808_trades_bookticker.csv.gz"
 
@@ -31,6 +37,45 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 
 def only(found: dict[str, Any], *names: str) -> tuple[Any, ...]:
     return tuple(found[name] for name in names)
+
+
+# --- as a provider
+
+
+async def test_before_it_is_connected_it_says_so_and_not_that_a_secret_is_missing() -> None:
+    demo = DemoProvider(Market(seed=1, roots=("ES",)))
+    contract = demo.source.contracts[0]
+    calls: list[Callable[[], Any]] = [
+        lambda: demo.resolve("ES"), lambda: demo.contracts("ES"), lambda: demo.products(), lambda: demo.front_month("ES"),
+        lambda: demo.historical_bars(contract), lambda: demo.historical_trades(contract),
+    ]  # fmt: skip
+    for is_late in (False, True):
+        for call in calls:
+            with pytest.raises(UsageError, match=r"not connected; use `async with` or `await connect\(\)` first"):
+                await call()
+        if not is_late:
+            async with demo:
+                assert (await demo.resolve("ES")).symbol == contract.symbol
+
+
+async def test_a_time_that_its_clock_has_not_reached_is_refused_with_what_the_clock_says() -> None:
+    saturday_ns = 1_763_812_800 * 10**9  # 2025-11-22 12:00 UTC
+    async with DemoProvider(Market(seed=1, roots=("ES",), start_ns=saturday_ns - 18 * 3600 * 10**9), past_ns=60 * 10**9) as demo:
+        es = await demo.resolve("ES")
+        for call in (demo.historical_bars(es, "1m", "2025-11-22T11:00:00Z"), demo.historical_trades(es, "2025-11-22T11:00:00Z")):
+            with pytest.raises(UsageError, match=r"start 2025-11-22T11:00:00Z is not before end .*\(this feed's clock stands at 2025-11-21T18:0"):
+                await call
+
+
+async def test_its_made_up_market_begins_where_it_begins_and_claims_no_more() -> None:
+    start_ns = 1_763_735_400 * 10**9  # Friday 2025-11-21 14:30 UTC, fifteen hours and a half after the open
+    async with DemoProvider(Market(seed=1, roots=("ES",), start_ns=start_ns, prints_per_s=2.0), past_ns=180 * 10**9) as demo:
+        es = await demo.resolve("ES")
+        trades, bars = await demo.historical_trades(es), await demo.historical_bars(es)
+        notes = demo.status().notes
+    assert start_ns <= trades.time_ns[0] < start_ns + 10 * 10**9
+    assert (bars.index[0].value, bars.attrs["start_was_cut"]) == (start_ns, True)
+    assert any("asked for from 2025-11-20T23:00:00Z, begin at 2025-11-21T14:30:0" in note for note in notes)
 
 
 # --- recorded tapes
@@ -152,12 +197,30 @@ def test_without_json_the_end_of_the_tape_leaves_a_table_of_it(run: Run, tmp_pat
     tape = a_tape(tmp_path / "es_z6.csv", SESSIONS, header="time_ns,price,size,side")
     ended = run("demo", "--tape", tape, "--speed", "max", "--no-browser")
     assert ended.code == 0
-    last = ended.out.strip().splitlines()[-2:]
-    assert last[0].split() == ["/ESZ6", "6000", "+1", "+1", "+1", "0", "exchange", "100%", "14", last[0].split()[-2], "-"]
+    lines = ended.out.splitlines()
+    at = max(at for at, line in enumerate(lines) if line.startswith("/ESZ6"))
+    last = lines[at : at + 2]
+    assert last[0].split() == ["/ESZ6", "6000", "+1", "+1", "23:00Z", "+1", "0", "exchange", "100%", "14", last[0].split()[-2], "-"]
     assert "nothing lost" in last[1]
 
 
+@pytest.mark.parametrize("words", [["--calendar", "24/8"], ["--calendar", "24/8", "--json"]])
+def test_a_calendar_that_does_not_exist_is_told_before_anything_is_drawn(run: Run, tmp_path: Path, words: list[str]) -> None:
+    tape = a_tape(tmp_path / "es_z6.csv", SESSIONS, header="time_ns,price,size,side")
+    ended = run("demo", "--tape", tape, "--speed", "max", "--no-browser", *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("error: calendar '24/8' is not known; known are CME Globex Equity")
+
+
 # --- the made-up market
+
+
+def test_the_table_of_a_market_counts_the_session_from_its_first_trade_as_the_page_does(run: Run) -> None:
+    """A quarter of an hour lies behind the market when the demo begins: three bars of five minutes or four, where one moment has one or two."""
+    found = run("demo", "--seconds", "2", "--timeframe", "5m", "--json").json
+    for one in found.values():
+        assert len(one["bars"]) >= 3
+        assert one["cvd_since"] is not None
 
 
 def test_the_made_up_market_trades_every_contract_within_seconds_and_json_has_them_all(run: Run) -> None:
@@ -176,3 +239,16 @@ def test_each_contract_of_a_market_has_its_own_agreement(run: Run) -> None:
     for one in found.values():
         assert one["trades_by_source"]["exchange"] == 0
         assert 0 < one["agreement"]["agreed"] <= one["agreement"]["compared"] <= one["trades"]
+
+
+# --- the page
+
+
+def test_a_key_of_one_run_is_in_the_address_and_a_configured_token_never_is() -> None:
+    plain, key = _with_key(load({}))
+    assert plain.service.token is not None
+    assert key == f"#token={plain.service.token.get_secret_value()}"
+    assert len(plain.service.token.get_secret_value()) >= 16
+    assert _with_key(load({}))[1] != key
+    own = load({"service": {"token": "kept-to-oneself"}})
+    assert _with_key(own) == (own, "")

@@ -75,13 +75,7 @@ MAKERS: dict[str, Make] = {
 }
 
 
-SLOW = {("ib", card) for card in DATA_CARDS if card.__name__[:3] in ("p20", "p22", "p23")}
-"""Interactive Brokers' pacing makes these wait for a quarter of a minute and more."""
-PAIRS = [
-    pytest.param(card, make, id=f"{card.__name__}-{name}", marks=[pytest.mark.slow] if (name, card) in SLOW else [])
-    for card in (*CARDS, *DATA_CARDS)
-    for name, make in MAKERS.items()
-]
+PAIRS = [pytest.param(card, make, id=f"{card.__name__}-{name}") for card in (*CARDS, *DATA_CARDS) for name, make in MAKERS.items()]
 
 
 @pytest.mark.parametrize(("card", "make"), PAIRS)

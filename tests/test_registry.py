@@ -16,7 +16,7 @@ import pytest
 from tastytrade_provider import registry
 from tastytrade_provider.config import Settings
 from tastytrade_provider.errors import ConfigError, MissingExtra, NotSupported, UnknownProvider, UsageError
-from tastytrade_provider.registry import available, create_provider, register_provider
+from tastytrade_provider.registry import available, create_provider, find, register_provider
 
 BUILT_IN = {"ab", "bus", "demo", "ib", "replay", "tastytrade"}
 Module = Callable[..., ModuleType]
@@ -151,6 +151,14 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all_known_names() -> N
         create_provider({"data_provider": "tastytrad"})
     assert str(caught.value).startswith("no provider is named 'tastytrad'; did you mean 'tastytrade'? Known: ")
     assert all(name in str(caught.value) for name in BUILT_IN)
+
+
+def test_a_name_can_be_looked_up_without_making_a_provider(folder: Path) -> None:
+    (folder / "house_feed.py").write_text("def make(settings):\n    raise RuntimeError('made')")
+    for name in (*BUILT_IN, "house_feed:make"):
+        assert callable(find(name))
+    with pytest.raises(UnknownProvider, match="'ibb'; did you mean 'ib'"):
+        find("ibb")
 
 
 def test_a_mistake_in_the_config_comes_before_any_provider() -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import pandas as pd
 import pytest
 
@@ -43,6 +42,7 @@ from tests.checks.journals import ROOT, a_message, recorded_until_killed, write
 from tests.checks.providers import gather
 from tests.checks.recordings import played, record
 from tests.checks.sources import LIMIT_S, a_tape, excerpt, until
+from tests.checks.terminal import runner
 
 NQ = Contract("NQ", "/NQZ6", "/NQZ26:XCME", "XCME", tick_size=0.25, multiplier=20)
 ODD = Oddities(nan_quote=0.05, invalid_tick=0.05, spread_leg=0.05, fractional=0.02, correction=0.05, cancel=0.05)
@@ -183,7 +183,7 @@ async def test_a_connection_lost_while_recording_is_replayed_to_the_same_bars(tm
 
 def bars_of(items: Sequence[Any]) -> tuple[dict[int, Any], Any]:
     """The latest of each bar, and CVD, that the items of a subscription make."""
-    builder, bars = BarBuilder(ES, "5s"), dict[int, Any]()
+    builder, bars = BarBuilder(items[0].contract, "5s"), dict[int, Any]()
     for item in items:
         closed = builder.add(item) if isinstance(item, TradeBatch) else builder.add_gap(item) if isinstance(item, Gap) else []
         bars |= {bar.start_ns: replace(bar, revision=0) for bar in closed}
@@ -271,6 +271,26 @@ async def test_the_recorded_pace_is_kept_n_times_as_fast(tmp_path: Path, speed: 
         await subscription.ended()
     assert slept == pytest.approx(expected)
     assert seen == [(pytest.approx(100.0 + sum(expected[:i])), 2) for i in range(3)]
+
+
+async def test_a_pause_made_while_the_recording_is_silent_holds_what_follows_until_it_goes_on(tmp_path: Path) -> None:
+    stamps = iter([0, 1_000_000_000, 61_000_000_000])
+    journal = Journal(tmp_path, monotonic_ns=lambda: next(stamps))
+    journal.open()
+    journal.watch(ES)
+    for number in (0, 400):  # recorded a minute apart
+        journal.append([a_message(number)], [number], journals.COLUMNS)
+    journal.close()
+    async with ReplayProvider(tmp_path) as replay:
+        subscription = replay.subscribe_trades(ES)
+        await until(lambda: subscription.stats.waiting == 1, "no trade comes")
+        replay.playback.pause()
+        replay.playback.set_speed("max")
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert subscription.stats.waiting == 1
+        replay.playback.resume()
+        assert of(ES, await gather(subscription)).index.tolist() == [decoded(range(number, number + 1)).index[0] for number in (0, 400)]
 
 
 async def test_a_slow_consumer_makes_the_recording_wait_and_loses_nothing(tmp_path: Path) -> None:
@@ -629,29 +649,22 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
 # -- the command line
 
 
-def program(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "tastytrade_provider", *words], cwd=ROOT, capture_output=True, text=True, timeout=100)
-
-
-def test_the_command_line_records_verifies_compacts_and_replays(tmp_path: Path) -> None:
-    journal = tmp_path / "journal"
-    config = tmp_path / "config.yaml"
-    config.write_text("data_provider: demo\nsymbols: [ES]\ndemo: {speed: 5}\n")
-    recorded = program("record", "--seconds", "4", "--path", str(journal), "--config", str(config))
+def test_the_command_line_records_verifies_compacts_and_replays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    run, journal, config = runner(capsys, monkeypatch), tmp_path / "journal", tmp_path / "config.yaml"
+    config.write_text("data_provider: demo\nsymbols: [ES]\ndemo: {speed: 20}\n")
+    command = [sys.executable, "-m", "tastytrade_provider", "record", "--seconds", "1", "--path", str(journal), "--config", str(config)]
+    recorded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert recorded.returncode == 0, recorded.stderr
-    assert program("journal", "verify", str(journal)).returncode == 0
-    told = orjson.loads(program("journal", "info", str(journal), "--json").stdout)
-    assert told["segments"][0]["records"]["data"] > 0
-    made = orjson.loads(program("journal", "compact", str(journal), "--json").stdout)
-    shown = program("replay", str(journal), "--speed", "max", "--json")
-    assert shown.returncode == 0, shown.stderr
-    assert orjson.loads(shown.stdout)["trades"] == sum(one["rows"] for one in made) > 0
+    assert run("journal", "verify", journal).code == 0
+    assert run("journal", "info", journal, "--json").json["segments"][0]["records"]["data"] > 0
+    made = run("journal", "compact", journal, "--json").json
+    assert run("replay", journal, "--speed", "max", "--json").json["trades"] == sum(one["rows"] for one in made) > 0
     [segment] = segments(journal)
     data = bytearray(segment.read_bytes())
     data[len(data) // 2] ^= 1
     segment.write_bytes(data)
     for verb in ("verify", "info", "compact"):
-        damaged = program("journal", verb, str(journal))
-        assert damaged.returncode == 1
-        assert segment.name in damaged.stderr
-    assert program("replay", str(journal), "--speed", "max", "--json").returncode == 2
+        damaged = run("journal", verb, journal)
+        assert damaged.code == 1
+        assert segment.name in damaged.err
+    assert run("replay", journal, "--speed", "max", "--json").code == 2

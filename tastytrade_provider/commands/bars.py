@@ -15,6 +15,7 @@ from ..enrich import enriched
 from ..errors import UsageError
 from ..registry import create_provider
 from ..replay import ReplayProvider
+from .frames import as_csv as csv_of
 from .frames import as_json as json_of
 from .frames import as_table, write_parquet
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 _EVERY_S = 0.5
 _PLAIN_EVERY_S = 5.0
+_UNENDED = {
+    "quiet": "the feed did not say that this is all of it, and then fell silent; bars may be missing",
+    "deadline": "the feed's answer took too long and was cut short; bars may be missing",
+}
 
 
 def run(
@@ -55,12 +60,24 @@ def run(
     if as_json:
         click.echo(json_of(frame))
     elif as_csv:
-        click.echo(frame.to_csv(date_format="%Y-%m-%dT%H:%M:%S.%fZ"), nl=False)
+        click.echo(csv_of(frame), nl=False)
     elif out is None:
         click.echo(as_table(frame) if len(frame) else "no bars: the market was closed")
-    if frame.attrs.get("start_was_cut"):
-        click.echo(f"note: the feed's history does not go back to the start that was asked for; it begins at {frame.index[0]}", err=True)
+    for note in notes(frame):
+        click.echo(f"note: {note}", err=True)
     return 0
+
+
+def notes(frame: pd.DataFrame) -> list[str]:
+    """What is to be known of the bars besides: where they begin, if late, whether the answer ended, and what could not be read."""
+    found, attrs = list[str](), frame.attrs
+    if attrs.get("start_was_cut") and len(frame):
+        found.append(f"the history begins at {frame.index[0]:%Y-%m-%dT%H:%M:%S}Z; from the start that was asked for up to there the feed has nothing")
+    if attrs.get("ended_by") in _UNENDED:
+        found.append(_UNENDED[attrs["ended_by"]])
+    if rejected := attrs.get("counts", {}).get("rejected"):
+        found.append(f"bars that could not be read are left out: {rejected}")
+    return found
 
 
 async def _bars(provider: DataProvider, symbol: str, timeframe: str, start: str | None, end: str | None, hours: str) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import click
@@ -23,6 +24,8 @@ def run(*, path: Path, out: Path, symbol: str | None, timeframe: str, last: int 
     """Run it; see `chart --help`."""
     if out.suffix.lower() not in _SUFFIXES:
         raise UsageError(f"{out} names no picture; a file that ends in {' or '.join(_SUFFIXES)} does")
+    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
+        raise UsageError(f"{out}: {out.parent} is no folder that can be written to; make it, or choose another place")
     bars, contract, footprint = _read(path, symbol, timeframe)
     if len(bars) == 0:
         raise UsageError(f"{path}: there are no bars to draw")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from itertools import repeat
@@ -15,15 +17,22 @@ from typing import Literal
 
 import click
 import orjson
+from pydantic import SecretStr
 
-from ..config import load
 from ..demo import PAST_NS, DemoProvider, source
 from ..errors import MarketDataError
+from ..follow import Following
 from ..indicators import IndicatorManager
-from ..model import Gap, Roll, TradeBatch
+from ..model import Contract, Gap, Roll, TradeBatch
+from ..provider import Subscription
+from ..sessions import session_at
 from ..settings import ServiceSettings, Settings
+from ..warm import warm_up
 from ..watch import Watched
+from .config import read
 from .show import as_json, show
+
+_PAST_S = 15.0
 
 
 def run(
@@ -43,11 +52,14 @@ def run(
     config_path: str | None,
 ) -> None:
     """Run it; see `demo --help`."""
-    settings = load(config_path)
+    settings = read(config_path)
     chosen = tape or settings.demo.tape
     market = source(
         chosen, seed=settings.demo.seed if seed is None else seed, symbol=symbol, tick_size=tick_size, size_step=size_step, calendar=calendar, past_ns=PAST_NS
     )
+    for contract in market.contracts:
+        session_at(contract.calendar, market.start_ns)  # a calendar that does not exist is told before anything is drawn
+    warm_up()
     pace = speed or settings.demo.speed
     clock_speed = pace if market.is_endless and pace != "max" else None
     with TemporaryDirectory() as folder:
@@ -57,7 +69,7 @@ def run(
         if not (no_browser or as_json or infer_sides or pace == "max") and _has_service():
             _page(provider, settings, frame, seconds, clock_speed)
         else:
-            asyncio.run(_demo(provider, frame, seconds, clock_speed, infer_sides, as_json))
+            asyncio.run(_demo(provider, frame, settings.indicators, seconds, clock_speed, infer_sides, as_json))
 
 
 def _has_service() -> bool:
@@ -72,11 +84,14 @@ def _page(provider: DemoProvider, settings: Settings, timeframe: str, seconds: f
     from .serve import demo_runtime, serve
 
     tasks: list[asyncio.Task[None]] = []
+    settings, key = _with_key(settings)
 
     def told(url: str) -> None:
         click.echo(f"order flow at {url}  (Ctrl-C ends it)")
-        tasks.append(asyncio.get_running_loop().create_task(_table(provider, timeframe, clock_speed), name="terminal"))
-        if not webbrowser.open(url):
+        if key:
+            click.echo(f"from a page of this address it can be paused too: {url}{key}")
+        tasks.append(asyncio.get_running_loop().create_task(_table(provider, timeframe, settings.indicators), name="terminal"))
+        if not webbrowser.open(url + key):
             click.echo("no browser could be opened here; open the address yourself")
 
     serve(demo_runtime(settings, provider, timeframe, speed=clock_speed), told, port=_free(settings.service), seconds=seconds)
@@ -84,6 +99,16 @@ def _page(provider: DemoProvider, settings: Settings, timeframe: str, seconds: f
         error = task.exception() if task.done() and not task.cancelled() else None
         if error is not None and not isinstance(error, MarketDataError):  # those say that the provider was closed while the table was being set up
             raise error
+
+
+def _with_key(settings: Settings) -> tuple[Settings, str]:
+    """Settings in which something can be changed, and what the page's address takes for it: where no token is configured, one that is good for this run,
+    in the fragment, which no browser sends to anybody. A configured one is asked for by the page, and never shown."""
+    token = settings.service.token
+    if token is not None and token.get_secret_value().strip():
+        return settings, ""
+    made = secrets.token_urlsafe(12)
+    return settings.model_copy(update={"service": settings.service.model_copy(update={"token": SecretStr(made)})}), f"#token={made}"
 
 
 def _free(service: ServiceSettings) -> int:
@@ -96,38 +121,55 @@ def _free(service: ServiceSettings) -> int:
     return service.port
 
 
-async def _table(provider: DemoProvider, timeframe: str, clock_speed: float | None) -> None:
+async def _table(provider: DemoProvider, timeframe: str, indicators: Sequence[str]) -> None:
     while not provider.is_connected:  # noqa: ASYNC110  (the service connects it, in a moment; a provider has no event for that)
         await asyncio.sleep(0.05)
-    manager = IndicatorManager()
-    watched = [Watched(await provider.resolve(contract.symbol), timeframe, manager) for contract in provider.source.contracts]
-    subscriptions = [provider.subscribe_trades(one.contract).on(one.add) for one in watched]
-    await show(watched, subscriptions, provider, _title(provider, timeframe), seconds=None, quiet=False, clock_speed=clock_speed)
+    watched = await _watched(provider, timeframe, indicators)
+    trades = [_trades(provider, one.contract).on(one.add) for one in watched]
+    await show(watched, trades, provider, _title(provider, timeframe), seconds=None, quiet=False, clock_speed=None)  # which may be paused
 
 
 def _title(provider: DemoProvider, timeframe: str) -> str:
     return f"{'made-up market' if provider.source.is_endless else 'tape'} on a loopback exchange, {timeframe} bars"
 
 
-async def _demo(provider: DemoProvider, timeframe: str, seconds: float | None, clock_speed: float | None, infer_sides: bool, json: bool) -> None:
+async def _watched(provider: DemoProvider, timeframe: str, indicators: Sequence[str]) -> list[Watched]:
     manager = IndicatorManager()
+    return [Watched(await provider.resolve(contract.symbol), timeframe, manager, indicators) for contract in provider.source.contracts]
+
+
+def _trades(provider: DemoProvider, contract: Contract) -> Following | Subscription[TradeBatch | Gap | Roll]:
+    """A tape from its first trade on; of a market that began earlier the session so far, as the page has it."""
+    return provider.follow_trades(contract) if provider.source.is_endless else provider.subscribe_trades(contract)
+
+
+async def _past(trades: Sequence[Following | Subscription[TradeBatch | Gap | Roll]]) -> None:
+    """Wait until the session so far has come, or will not."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PAST_S):
+            while any(isinstance(one, Following) and one.covered_ns is None and one.problem is None for one in trades):  # noqa: ASYNC110  (no event for it)
+                await asyncio.sleep(0.02)
+
+
+async def _demo(
+    provider: DemoProvider, timeframe: str, indicators: Sequence[str], seconds: float | None, clock_speed: float | None, infer_sides: bool, json: bool
+) -> None:
     sides: dict[tuple[str, int], int] = {}
     async with provider:
-        watched = [Watched(await provider.resolve(contract.symbol), timeframe, manager) for contract in provider.source.contracts]
+        watched = await _watched(provider, timeframe, indicators)
 
         def note(item: TradeBatch | Gap | Roll) -> None:
             if isinstance(item, TradeBatch):
                 symbols = repeat(item.contract.streamer_symbol, len(item))
                 sides.update(zip(zip(symbols, item.index.tolist(), strict=True), item.side.tolist(), strict=True))
 
-        subscriptions = []
+        trades = []
         for one in watched:
-            subscription = provider.subscribe_trades(one.contract)
-            subscriptions.append(subscription)
-            subscription.on(one.add)
+            trades.append(_trades(provider, one.contract).on(one.add))
             if infer_sides:
                 provider.subscribe_trades(one.contract).on(note)
-        await show(watched, subscriptions, provider, _title(provider, timeframe), seconds=seconds, quiet=json, clock_speed=clock_speed)
+        await _past(trades)  # the seconds count from there
+        await show(watched, trades, provider, _title(provider, timeframe), seconds=seconds, quiet=json, clock_speed=clock_speed)
         for text in getattr(provider.source, "assumed", ()):
             click.echo(f"note: {text}", err=True)
     agreements = _agreements(provider.emulator.truth, sides) if infer_sides else {}

@@ -21,9 +21,10 @@ from typing import Literal
 import click
 import orjson
 
-from ..config import load
-from ..errors import MarketDataError
+from ..errors import MarketDataError, UsageError
+from ..journal.lock import is_locked
 from ..settings import SECRETS, Named, Settings
+from .config import read
 
 Status = Literal["OK", "WARN", "FAIL"]
 CORE = {
@@ -33,12 +34,12 @@ CORE = {
 """What is always needed, and the least version of it."""
 EXTRAS = {
     "store": ("pyarrow",), "service": ("fastapi", "uvicorn", "prometheus_client"), "ib": ("ib_async",), "talib": ("talib",), "plot": ("matplotlib",),
-    "migrate": ("libcst",), "bus": ("nats",), "cluster": ("distributed",),
+    "migrate": ("libcst",), "bus": ("nats",),
 }  # fmt: skip
 """Extra -> the modules it brings."""
 _FOR = {
     "store": "Parquet files", "service": "serve and the page of demo", "ib": "data_provider ib", "talib": "TA-Lib's indicators", "plot": "chart",
-    "migrate": "migrate rewrite", "bus": "data_provider bus", "cluster": "a cluster of workers",
+    "migrate": "migrate scan and migrate rewrite", "bus": "data_provider bus",
 }  # fmt: skip
 _NEEDS = {"ib": "ib", "bus": "bus"}  # provider -> the extra it cannot do without
 _OLDEST, _NEWEST = 2025, 2035
@@ -122,7 +123,7 @@ def extras(needed: set[str]) -> Iterator[Check]:
         elif extra in needed:
             yield Check("FAIL", f"extra {extra}", f"{', '.join(missing)} missing, and the configuration needs it", install)
         else:
-            yield Check("WARN", f"extra {extra}", f"not installed; only {_FOR[extra]} needs it", f"if you want that: {install}")
+            yield Check("WARN", f"extra {extra}", f"not installed; only needed for {_FOR[extra]}", f"if you want that: {install}")
     yield Check("OK", "extras", ", ".join(present) or "none installed")
 
 
@@ -131,7 +132,7 @@ def configuration(config_path: str | None) -> tuple[Settings | None, Check]:
     path = Path(config_path or "config.yaml")
     is_file = config_path is not None or path.exists()
     try:
-        settings = load(path if is_file else None)
+        settings = read(path if is_file else None)
     except MarketDataError as error:
         return None, Check("FAIL", "config", str(error), f"correct {path if is_file else 'the environment'}; `config check` says the same")
     if not is_file:
@@ -183,13 +184,15 @@ def compiler_cache() -> Check:
 
 
 def journal(settings: Settings) -> Check:
-    """Room for the journal."""
+    """Room for the journal, and whether somebody records there."""
     path = settings.journal.path.resolve()
     parent = next(each for each in (path, *path.parents) if each.is_dir())
     free = shutil.disk_usage(parent).free
     if not os.access(parent, os.W_OK):
         return Check("FAIL", "journal", f"{parent} cannot be written to", "choose another journal.path")
     text = f"{path}, {free / 1e9:,.1f} GB free"
+    if is_locked(path / "lock"):
+        text += "; another process is recording there, so stream and serve need a journal.path of their own, or journal.enabled: false"
     return Check("WARN", "journal", text, "make room: a busy session takes up to a gigabyte") if free < _SPACE else Check("OK", "journal", text)
 
 
@@ -205,7 +208,8 @@ async def reachable(settings: Settings, timeout_s: float) -> list[Check]:
             async with provider:
                 contract = await provider.resolve(symbol)
     except MarketDataError as error:
-        return [*found, Check("FAIL", name, f"{type(error).__name__}: {error}", _advice(settings))]
+        todo = "correct what it names" if isinstance(error, UsageError) else _advice(settings)
+        return [*found, Check("FAIL", name, f"{type(error).__name__}: {error}", todo)]
     except TimeoutError:
         return [*found, Check("FAIL", name, f"no answer within {timeout_s:g} s", _advice(settings))]
     except Exception as error:  # of others than ours only the kind is told: what they say may hold a secret

@@ -28,6 +28,14 @@ def as_json(frame: pd.DataFrame) -> str:
     return "[\n" + ",\n".join(orjson.dumps(row).decode() for row in records(frame)) + "\n]"
 
 
+def as_csv(frame: pd.DataFrame) -> str:
+    """The rows as CSV: times in UTC to the microsecond, a session by the date that labels it."""
+    text: str = frame.assign(**{name: frame[name].dt.strftime("%Y-%m-%d") for name in ("session",) if name in frame}).to_csv(
+        date_format="%Y-%m-%dT%H:%M:%S.%fZ"
+    )
+    return text
+
+
 def as_table(frame: pd.DataFrame) -> str:
     """The columns a reader wants, and those that an indicator added."""
     known = {"min_delta", "max_delta", "vwap", "session", "revision", "bar_no"}

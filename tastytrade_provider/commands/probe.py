@@ -16,6 +16,7 @@ from ..tastytrade.ladder import Seen
 from ..tastytrade.mapping import TIME_AND_SALE
 from ..tastytrade.probe import Report, probe
 from ..tastytrade.provider import TastyTradeProvider
+from ..warm import warm_up
 
 _WIDTH = 80
 _SHOWN_REJECTS = 3  # --json has all that were kept
@@ -29,6 +30,7 @@ def run(*, symbol: str, seconds: float, as_json: bool, config_path: str | None) 
     """Run it; see `probe --help`. Returns the exit code of the ladder's verdict."""
     settings = load(config_path).tastytrade
     provider = TastyTradeProvider(settings)  # no journal: whoever records meanwhile is not disturbed
+    warm_up()
     if not as_json:
         click.echo(f"note: watching {symbol} for {seconds:g} s", err=True)
     report = asyncio.run(probe(provider, symbol, seconds, invalid_ticks=settings.invalid_ticks))

@@ -15,6 +15,8 @@ from ..errors import NotSupported
 from ..journal import Journal
 from ..provider import DataProvider, ProviderStatus, all_ended
 from ..registry import create_provider
+from ..warm import warm_up
+from .show import tell
 
 _TELL_EVERY_S = 5.0
 
@@ -30,11 +32,13 @@ def run(*, symbols: tuple[str, ...], seconds: float | None, path: Path | None, c
     if not hasattr(provider, "journal"):
         raise NotSupported(f"provider '{provider.name}' has no raw feed to record; tastytrade and demo have")
     journal = cast(_Recordable, provider).journal = Journal(path or settings.journal.path)
+    warm_up()
     with suppress(KeyboardInterrupt):  # the ordinary end: everything is closed by then
         asyncio.run(_record(provider, journal, symbols or tuple(settings.symbols), seconds))
     if journal.repaired:
         click.echo(f"note: {journal.repaired:,} bytes that an earlier crash left torn were cut off and kept beside the segment", err=True)
     click.echo(f"recorded to {journal.path}: {_counts(journal, provider.status())}")
+    tell(provider.status())
     return 1 if journal.lost else 0
 
 
@@ -57,7 +61,7 @@ async def _record(provider: DataProvider, journal: Journal, symbols: tuple[str, 
 
 
 def _counts(journal: Journal, status: ProviderStatus) -> str:
-    parts = [f"{journal.written:,} records", f"{status.trades:,} trades", f"{status.rejected:,} rows not readable", f"{len(status.gaps):,} gaps"]
+    parts = [f"{journal.written:,} records", f"{status.trades:,} trades", f"{status.rejected:,} rows not readable", f"{status.gaps_open:,} gaps"]
     if journal.lost or journal.failure:
         parts.append(f"{journal.lost:,} messages NOT WRITTEN: {journal.failure}")
     return ", ".join(parts)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import click
 
-from ..config import load
 from ..errors import ConfigError
 from ..indicators import IndicatorManager
 from ..replay import ReplayProvider
+from ..warm import warm_up
 from ..watch import Watched
+from .config import read
 from .show import as_json, show
 
 
@@ -20,19 +22,20 @@ def run(
     *, path: Path | None, symbols: tuple[str, ...], speed: float | Literal["max"] | None, timeframe: str | None, as_json: bool, config_path: str | None
 ) -> None:
     """Run it; see `replay --help`."""
-    settings = load(config_path)
+    settings = read(config_path)
     chosen = path or settings.replay.path
     if chosen is None:
         raise ConfigError("nothing to replay: name a journal's folder, a session file or a tape, or set replay.path")
     provider = ReplayProvider(chosen, speed or settings.replay.speed)
-    asyncio.run(_replay(provider, str(chosen), symbols, timeframe or settings.timeframe, as_json))
+    warm_up()
+    asyncio.run(_replay(provider, str(chosen), symbols, timeframe or settings.timeframe, settings.indicators, as_json))
 
 
-async def _replay(provider: ReplayProvider, name: str, symbols: tuple[str, ...], timeframe: str, json: bool) -> None:
+async def _replay(provider: ReplayProvider, name: str, symbols: tuple[str, ...], timeframe: str, indicators: Sequence[str], json: bool) -> None:
     manager = IndicatorManager()
     async with provider:
         contracts = [await provider.resolve(symbol) for symbol in symbols] or provider.recorded
-        watched = [Watched(contract, timeframe, manager) for contract in contracts]
+        watched = [Watched(contract, timeframe, manager, indicators) for contract in contracts]
         subscriptions = [provider.subscribe_trades(one.contract).on(one.add) for one in watched]
         await show(watched, subscriptions, provider, f"replay of {name}, {timeframe} bars", seconds=None, quiet=json, clock_speed=None)
         if json:

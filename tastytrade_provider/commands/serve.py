@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from ..config import load
 from ..errors import ConfigError
 from ..settings import ServiceSettings, Settings
+from ..warm import warm_up
+from .config import read
+from .ports import listen
 
 if TYPE_CHECKING:
     from ..service import Runtime
@@ -27,10 +29,11 @@ def run(*, host: str | None, port: int | None, as_json: bool, config_path: str |
     """Run it; see `serve --help`."""
     from ..service import Runtime
 
-    settings = load(config_path)
+    settings = read(config_path)
     if host is not None:
         settings = settings.model_copy(update={"service": _at(settings.service, host)})
     runtime = Runtime.of(settings)
+    warm_up()
 
     def told(url: str) -> None:
         click.echo(orjson.dumps({"url": url}).decode() if as_json else f"order flow of {runtime.provider.name} at {url}  (Ctrl-C ends it)")
@@ -51,6 +54,8 @@ def serve(runtime: Runtime, told: Callable[[str], object], *, port: int | None =
 
     told     called with the address once it listens       port  another one; 0 takes a free one
     seconds  end after this long
+
+    Raises UsageError where the port cannot be had.
     """
     import uvicorn
 
@@ -73,16 +78,18 @@ def serve(runtime: Runtime, told: Callable[[str], object], *, port: int | None =
             await super().shutdown(sockets)
 
     config = uvicorn.Config(
-        app, host=settings.host, port=settings.port if port is None else port, log_level=logging.WARNING, access_log=False, server_header=False,
-        ws="wsproto", ws_max_size=65_536, ws_per_message_deflate=False, timeout_graceful_shutdown=_FAREWELL_S, proxy_headers=False, lifespan="on",
+        app, log_level=logging.WARNING, access_log=False, server_header=False, ws="wsproto",
+        ws_max_size=65_536, ws_per_message_deflate=False, timeout_graceful_shutdown=_FAREWELL_S, proxy_headers=False, lifespan="on",
     )  # fmt: skip
-    server = Server(config)
+    server, listening = Server(config), listen(settings.host, settings.port if port is None else port)
     # from now on, not only once it listens; and uvicorn sends them again when it is done
     before = {number: signal.signal(number, server.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with suppress(KeyboardInterrupt):
-            server.run()
+            server.run(sockets=listening)
     finally:
+        for each in listening:
+            each.close()
         for number, handler in before.items():
             signal.signal(number, handler)
 

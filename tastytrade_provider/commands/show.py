@@ -11,11 +11,18 @@ import click
 import orjson
 
 from ..follow import Following
-from ..provider import DataProvider, Subscription, all_ended
+from ..provider import DataProvider, ProviderStatus, Subscription, all_ended
 from ..watch import Watched, table
 
 _REFRESH_S = 0.25
 _PLAIN_EVERY_S = 5.0
+_NOTES = 3
+_SILENT = {
+    "connecting": "no data yet",
+    "reconnecting": "no data since {}; what was missed is fetched after the reconnect, or told as a gap",
+    "disconnected": "no data since {}",
+}
+"""What is said while nothing can come, by the provider's state."""
 
 
 async def show(
@@ -84,27 +91,41 @@ def as_json(watched: Sequence[Watched], provider: DataProvider, *, single: bool,
     summaries = {one.contract.symbol: {**one.summary(), **more.get(one.contract.symbol, {})} for one in watched}
     found: Any = next(iter(summaries.values())) if single else summaries
     click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
-    warning = _troubles(provider)
-    if warning:
-        click.echo(f"note: {warning}", err=True)
+    tell(provider.status())
+
+
+def tell(status: ProviderStatus) -> None:
+    """To the error output: what may be missing, and what else a user should know."""
+    for text in (_troubles(status), _doubles(status), *status.notes):
+        if text:
+            click.echo(f"note: {text}", err=True)
 
 
 def _health(provider: DataProvider) -> str:
+    """How it stands in a line, and the latest of what a user should know in lines below it."""
     status = provider.status()
     parts = [f"{status.state}, delta from {status.delta_source}"]
     if status.reconnects:
-        parts.append(f"{status.reconnects} reconnects")
-    return "; ".join([*parts, _troubles(provider) or "nothing lost"])
+        is_whole = status.gaps_filled and not status.gaps_open
+        parts.append(f"{status.reconnects:,} reconnects" + (", refilled" if is_whole else ""))
+    parts += [_troubles(status) or "nothing lost", *filter(None, [_doubles(status)])]
+    return "\n".join(["; ".join(parts), *status.notes[-_NOTES:]])
 
 
-def _troubles(provider: DataProvider) -> str:
-    status = provider.status()
+def _doubles(status: ProviderStatus) -> str:
+    """What came more than once, as a refill brings it: nobody loses by it."""
+    return f"{status.duplicates:,} duplicates ignored" if status.duplicates else ""
+
+
+def _troubles(status: ProviderStatus) -> str:
     counts = {
-        "rows that could not be read": status.rejected, "gaps": len(status.gaps), "duplicates ignored": status.duplicates,
+        "rows that could not be read": status.rejected, "gaps": status.gaps_open,
         "corrections or cancels of unknown trades": status.orphans, "trades off the tick": status.off_tick,
         **{f"trades excluded as {name.replace('_', ' ')}": n for name, n in status.excluded.items()},
     }  # fmt: skip
-    return "; ".join([f"{n:,} {what}" for what, n in counts.items() if n] + list(status.failed))
+    silent = [_SILENT[status.state].format(time.strftime("%H:%M:%S UTC", time.gmtime(status.since_ns / 1e9)))] if status.state in _SILENT else []
+    delayed = ["DELAYED DATA (token level demo)"] if status.token_level == "demo" else []
+    return "; ".join([*silent, *delayed, *(f"{n:,} {what}" for what, n in counts.items() if n), *status.failed])
 
 
 def _tick(watched: Sequence[Watched], clock_speed: float | None) -> None:

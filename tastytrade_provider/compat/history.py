@@ -127,6 +127,7 @@ class Growing:
         self._parts: dict[int, dict[int, Row]] = {}  # bar -> its small bars, the last few
         self._before: dict[tuple[int, int], Row | None] = {}  # (bar, its last small bar) -> those before the last, joined
         self._half: tuple[int, int] | None = None  # small bars from, to: the trades of their beginning are not known
+        self._is_mended = False
 
     async def begin(self) -> list[Row]:
         """The bars to begin with."""
@@ -175,14 +176,14 @@ class Growing:
     @property
     def is_half(self) -> bool:
         """Whether there are bars whose beginning is missing."""
-        return self._half is not None
+        return self._half is not None and not self._is_mended
 
     async def mend(self) -> list[Row]:
         """Those bars, asked for again, once they are over."""
-        if self._half is None or self.past.now_ns() < self._half[1] + _SETTLED_NS:
+        if self._half is None or self._is_mended or self.past.now_ns() < self._half[1] + _SETTLED_NS:
             return []
         parts = await self.past.parts(self.query.contract, self.part, *self._half)
-        self._half = None
+        self._is_mended = True  # what trades still make of them knows less, and is not taken
         changed = {start for part in parts if (start := self._put(part)) is not None}
         return [self._bar(start) for start in sorted(changed)]
 

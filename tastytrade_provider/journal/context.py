@@ -18,15 +18,20 @@ Columns = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Context:
-    """Contracts by streamer symbol, columns by event type, and by which rules trades were filtered when recorded (the arguments of an Intake)."""
+    """Contracts by streamer symbol, columns by event type, and by which rules trades were filtered when recorded (the arguments of an Intake).
+
+    watched  streamer symbol -> since when (recorder's clock, UTC ns) all that comes of it is recorded, as long as the recording goes on
+    """
 
     contracts: Mapping[str, Contract] = field(default_factory=dict)
     columns: Columns = field(default_factory=dict)
     rules: Mapping[str, Any] = field(default_factory=dict)
+    watched: Mapping[str, int] = field(default_factory=dict)
 
-    def watching(self, contract: Contract, rules: Mapping[str, Any]) -> Context:
-        """With one more contract."""
-        return replace(self, contracts={**self.contracts, contract.streamer_symbol: contract}, rules=dict(rules))
+    def watching(self, contract: Contract, rules: Mapping[str, Any], now_ns: int) -> Context:
+        """With one more contract, from now on."""
+        symbol = contract.streamer_symbol
+        return replace(self, contracts={**self.contracts, symbol: contract}, rules=dict(rules), watched={symbol: now_ns, **self.watched})
 
     def reading(self, columns: Mapping[str, tuple[str, ...]]) -> Context:
         """With other columns."""
@@ -35,7 +40,7 @@ class Context:
     def encode(self) -> bytes:
         """As payload of a CONTEXT record."""
         contracts = [contract_as_json(contract) for contract in self.contracts.values()]
-        return orjson.dumps({"context": {"contracts": contracts, "columns": self.columns, "rules": self.rules}})
+        return orjson.dumps({"context": {"contracts": contracts, "columns": self.columns, "rules": self.rules, "watched": self.watched}})
 
     @classmethod
     def decode(cls, payload: bytes) -> Context:
@@ -43,7 +48,7 @@ class Context:
         found = orjson.loads(payload)["context"]
         contracts = [contract_of_json(contract) for contract in found["contracts"]]
         columns = {name: tuple(names) for name, names in found["columns"].items()}
-        return cls({contract.streamer_symbol: contract for contract in contracts}, columns, found["rules"])
+        return cls({contract.streamer_symbol: contract for contract in contracts}, columns, found["rules"], found.get("watched", {}))
 
 
 def contract_as_json(contract: Contract) -> dict[str, Any]:

@@ -25,3 +25,14 @@ def take_lock(path: Path, what: str = "recording") -> int:
         os.close(fd)
         raise UsageError(f"{path.parent}: another process is {what} there") from error
     return fd
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another process has a lock."""
+    if not path.exists():
+        return False
+    try:
+        os.close(take_lock(path))
+    except UsageError:
+        return True
+    return False

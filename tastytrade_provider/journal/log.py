@@ -63,6 +63,7 @@ class Journal:
         self._is_told = False  # whether the context stands in the segment
         self._fd = self._lock = -1
         self._salt = self._place = self._number = self._run_ns = 0
+        self._unused: Path | None = None  # the segment being written, as long as nothing but contexts is in it
         self._room = self._old_at_ns = 0  # a record at or behind the one, or at or after the other, needs preparation
         self._retired: deque[int] = deque()  # segments that are full and not yet durable
         self._syncing = threading.Lock()  # one at a time; `append` never waits for it
@@ -76,7 +77,10 @@ class Journal:
         if self._lock >= 0:
             return
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = take_lock(self.path / "lock")
+        try:
+            self._lock = take_lock(self.path / "lock")
+        except UsageError as error:
+            raise UsageError(f"journal {error}; give this one a journal.path of its own, or set journal.enabled: false") from error
         try:
             every = segments(self.path)
             self._number = max((int(match[1]) for each in every if (match := _NUMBER.fullmatch(each.name))), default=0)
@@ -88,16 +92,20 @@ class Journal:
             raise
 
     def close(self) -> None:
-        """Make everything durable and let go of the folder. Blocks; calling it twice does no harm."""
+        """Make everything durable and let go of the folder; a segment in which nothing was recorded is removed. Blocks; calling it twice does no harm."""
         try:
+            unused, self._unused = (self._unused if self._fd >= 0 else None), None
             if self._fd >= 0:
                 self._retired.append(self._fd)
                 self._fd, self._room = -1, 0
             self.sync()
+            if unused is not None:
+                unused.unlink()
         finally:
             if self._lock >= 0:
                 os.close(self._lock)
                 self._lock = -1
+            self._context = Context(rules=self._context.rules)  # who opens it again tells anew what is recorded
 
     async def start(self) -> None:
         """`open` off the event loop, and make what is written durable each second from now on."""
@@ -125,7 +133,7 @@ class Journal:
 
     def watch(self, contract: Contract, rules: Mapping[str, Any] | None = None) -> None:
         """Messages may speak of this contract from now on. `rules`: the arguments of the Intake its trades go through."""
-        context = self._context.watching(contract, self._context.rules if rules is None else rules)
+        context = self._context.watching(contract, self._context.rules if rules is None else rules, self._wall_ns())
         if context != self._context:
             self._tell(context)
 
@@ -185,6 +193,8 @@ class Journal:
             _write_whole(self._fd, record[done:])
         self._place += len(record)
         self.written += 1
+        if kind != _CONTEXT:
+            self._unused = None
 
     def _tell(self, context: Context) -> None:
         """This holds from the next record on."""
@@ -216,7 +226,7 @@ class Journal:
             raise
         if self._fd >= 0:
             self._retired.append(self._fd)
-        self._fd, self._salt, self._place, self._room = fd, salt, len(header), 0
+        self._fd, self._salt, self._place, self._room, self._unused = fd, salt, len(header), 0, path
         self._is_folder_new, self._is_told, self._old_at_ns = True, False, self._monotonic_ns() + self._max_age_ns
 
     def _give_up_segment(self) -> None:

@@ -11,13 +11,12 @@ from typing import Literal
 
 import numpy as np
 
-from ..errors import UsageError
 from ..journal import segments
-from ..journal.lock import take_lock
+from ..journal.lock import is_locked, take_lock
 from ..journal.sessions import SessionInfo, SessionWriter, session_info
 from ..model import Action, Array, Contract, TradeBatch
 from ..sessions import SessionTable, sessions_between
-from .decode import JournalDecoder
+from ..tastytrade.decode import JournalDecoder
 
 _FOLDER = "sessions"
 _EARLIEST_NS = 1_356_998_400_000_000_000  # 2013, from where the session tables know
@@ -53,7 +52,7 @@ def compact(path: Path | str, target: Path | str | None = None) -> list[Compacte
     """
     path = Path(path)
     folder = Path(target) if target is not None else (path if path.is_dir() else path.parent) / _FOLDER
-    every, is_recording = segments(path), _is_recording(path)
+    every, is_recording = segments(path), is_locked((path if path.is_dir() else path.parent) / "lock")
     decoder = JournalDecoder(every[:-1] if is_recording else every, gather=512)
     sessions: dict[tuple[str, str], _Session] = {}
     last_ns = 0
@@ -126,14 +125,3 @@ def _distinct(place: Array) -> list[int]:
 
 def _label(table: SessionTable, row: int) -> str:
     return table.label_date(row).isoformat()
-
-
-def _is_recording(path: Path) -> bool:
-    lock = (path if path.is_dir() else path.parent) / "lock"
-    if not lock.exists():
-        return False
-    try:
-        os.close(take_lock(lock))
-    except UsageError:
-        return True
-    return False

@@ -14,8 +14,8 @@ from ..history import BarHistory, build_history
 from ..model import Array, Contract, Gap, Timeframe, TradeBatch, TradeFlag
 from ..sessions import session_at, sessions_between
 from ..tastytrade.history import was_open
+from ..tastytrade.settled import settled, standing
 from .position import Cut
-from .settled import settled
 from .sources import Source
 
 if TYPE_CHECKING:
@@ -62,16 +62,9 @@ def built(source: Source, cut: Cut, timeframe: Timeframe) -> tuple[BarHistory, A
 
 def known_gaps(source: Source, contract: Contract, told: Sequence[Gap], first_ns: int) -> list[Gap]:
     """Where trades may be missing: the gaps that were told and not filled, and what lies before the first trade of a recording begun within a session."""
-    standing: list[Gap] = []
     opened_ns = session_at(contract.calendar, first_ns).open_ns
-    if not source.is_whole and first_ns - opened_ns > _OPENING_NS:
-        standing.append(Gap(contract, opened_ns, first_ns, BEGAN))
-    for gap in told:
-        if gap.filled:
-            standing = [one for one in standing if one.start_ns < gap.start_ns or gap.end_ns < one.end_ns]
-        else:
-            standing.append(gap)
-    return standing
+    is_whole = source.is_whole or first_ns - opened_ns <= _OPENING_NS
+    return standing(told if is_whole else [Gap(contract, opened_ns, first_ns, BEGAN), *told])
 
 
 def _ends(history: BarHistory) -> Array:

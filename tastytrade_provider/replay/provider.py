@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -11,19 +12,20 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, NoData, UsageError
 from ..grid import Grid
-from ..model import Bar, Contract, Gap, Quote, Timeframe, TradeBatch
-from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription, Time, backfill_start, time_ns
+from ..model import Bar, Contract, Gap, Quote, Timeframe, TradeBatch, check_contract
+from ..pace import Pace, Speed
+from ..provider import Capabilities, DataProvider, GapLog, ProviderStatus, State, Subscription, Time, backfill_start, time_ns
 from ..settings import Settings
 from ..tastytrade.bar_feed import check
+from ..tastytrade.decode import Read
 from ..tastytrade.history import asked_range
 from . import history
 from .audience import Audience, QuoteSubscription, TradeSubscription
 from .bar_feed import BarFeed
-from .decode import Read
 from .names import months, resolved
 from .position import Position
 from .sources import Source, open_source
@@ -49,6 +51,7 @@ class ReplayProvider(DataProvider):
     path    what to play
     speed   1 as recorded, by the time between receipts; N times; "max" as fast as the slowest consumer takes it
     rules   arguments of the Intake (`invalid_ticks`, `spread_legs`, `trust_flags`) for a journal; None: as when it was recorded
+    playback  its pace, an attribute: pause it, change its speed, let it make a step
     start   where the clock stands when it is connected: an aware datetime or ISO text with a zone (exchange time), None: at the beginning, "end": at the end
     clock, sleep  seconds of a monotonic clock, and how to wait
 
@@ -59,23 +62,25 @@ class ReplayProvider(DataProvider):
     """
 
     name = "replay"
+    playback: Pace
     capabilities = Capabilities(trades=True, quotes=True, bars=True, historical_bars=True, historical_trades=True, side_source="exchange")
 
     def __init__(
         self,
         path: Path | str,
-        speed: float | Literal["max"] = 1.0,
+        speed: Speed = 1.0,
         *,
         rules: Mapping[str, Any] | None = None,
         start: datetime | str | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        if speed != "max" and not (isinstance(speed, int | float) and 0 < speed < float("inf")):
-            raise UsageError(f"speed {speed!r} is not a number above 0 or 'max'")
-        self._path, self._speed, self._rules = Path(path), speed, rules
+        self.playback = Pace(speed)
+        self._path, self._rules = Path(path), rules
         self._start_ns = self._begin_at(start)
         self._clock, self._sleep = clock, sleep
+        self._pace_changed = asyncio.Event()
+        self.playback.told.append(self._pace_changed.set)
         self._source: Source | None = None
         self._reads: Iterator[Read] = iter(())
         self._at = Position()
@@ -85,7 +90,7 @@ class ReplayProvider(DataProvider):
         self._state: State = "disconnected"
         self._since_ns = time.time_ns()
         self._lag_ms: float | None = None
-        self._gaps: deque[Gap] = deque(maxlen=100)
+        self._gaps = GapLog()
         self._failed: deque[str] = deque(maxlen=20)
 
     # -- DataProvider
@@ -113,7 +118,7 @@ class ReplayProvider(DataProvider):
         if self._state == "connected":
             return
         await self._stop_playing()
-        self._gaps.clear()
+        self._gaps = GapLog()
         source, self._reads, self._at = await asyncio.to_thread(self._open)
         self._source, self.capabilities = source, replace(type(self).capabilities, quotes=source.quotes is not None)
         self._enter("connected")
@@ -167,12 +172,10 @@ class ReplayProvider(DataProvider):
         self._audience.feeds.setdefault(contract.streamer_symbol, []).append(feed)
         return self._granted(listener)
 
-    async def historical_trades(self, contract: Contract, start: Time, end: Time = None) -> TradeBatch:
-        """The trades of [start, end) as they stand after corrections and cancels, oldest first, of those played so far. NoData where there are none
-        though the market was open.
+    async def historical_trades(self, contract: Contract, start: Time = None, end: Time = None) -> TradeBatch:
+        """The trades of [start, end) as they stand after corrections and cancels, oldest first, of those played so far; `start=None` is the session in
+        which the clock stands. NoData where there are none though the market was open.
         """
-        if start is None:
-            raise UsageError("historical trades need a start; an aware datetime or ISO text with a zone")
         source, bounds = self._opened(), self._range(contract, start, end)
         return await asyncio.to_thread(history.trades, source, self._at.cut(contract), *bounds)
 
@@ -189,6 +192,7 @@ class ReplayProvider(DataProvider):
         """The start of the bar that holds the first trade played. NoData where none was."""
         import pandas as pd
 
+        check_contract(contract)
         wanted, first_ns = Timeframe.parse(timeframe), self._at.first_ns.get(contract.streamer_symbol)
         if first_ns is None:
             raise NoData(f"no trade of {contract.symbol} was played yet; history ends where the replay stands")
@@ -197,9 +201,9 @@ class ReplayProvider(DataProvider):
     def status(self) -> ProviderStatus:
         """Counts of what was played so far."""
         source = self._source
-        told = {"state": self._state, "since_ns": self._since_ns, "lag_ms": self._lag_ms, "gaps": tuple(self._gaps), "failed": tuple(self._failed)}
+        told = {"state": self._state, "since_ns": self._since_ns, "lag_ms": self._lag_ms, "failed": tuple(self._failed), **self._gaps.status()}
         if source is None:
-            return ProviderStatus(**told)  # type: ignore[arg-type]
+            return ProviderStatus(**told)
         tally = source.tally()
         notes = (source.note,) if source.note else ()
         more = {"excluded": dict(tally.excluded), "sides": dict(tally.sides), "rejects": tally.rejects, "delta_source": source.delta_source, "notes": notes}
@@ -223,16 +227,17 @@ class ReplayProvider(DataProvider):
             self._audience.end(error)
 
     async def _play_all(self) -> None:
-        due_s = breath_s = self._clock()
+        pace, due_ns, breath_s = self.playback, 0, self._clock()
+        pace.begin(self._clock, due_ns)
         await self._fill_feeds()
         for read in self._reads:
-            now_s = self._clock()
-            if self._speed != "max":
-                due_s += read.pause_ns / 1e9 / self._speed
-                if due_s > now_s:
-                    await self._pause(due_s - now_s)
-                    breath_s = self._clock()
-            if now_s - breath_s > _BREATHE_S:
+            due_ns += read.pause_ns
+            if pace.left_s(due_ns) > 0:
+                await self._wait_until(due_ns)
+                breath_s = self._clock()
+            if pace.is_hurried:
+                pace.reach(due_ns)
+            if self._clock() - breath_s > _BREATHE_S:
                 await asyncio.sleep(0)
                 breath_s = self._clock()
             await self._fill_feeds()
@@ -241,24 +246,33 @@ class ReplayProvider(DataProvider):
             for feed in self._audience.every_feed():
                 feed.advance(self._at.now_ns or 0)
             if self._is_full():
-                waited_s = self._clock()
                 await self._room()
                 breath_s = self._clock()
-                due_s += breath_s - waited_s  # a consumer's slowness moves what follows, and does not make it hurry
+                pace.reach(due_ns)  # a consumer's slowness moves what follows, and does not make it hurry
         await self._fill_feeds()
 
-    async def _pause(self, seconds: float) -> None:
-        """Wait; meanwhile the clock goes on, and closes bars."""
-        assert self._speed != "max"
-        began_ns = self._at.now_ns
-        gone_s = 0.0
-        while gone_s < seconds:
+    async def _wait_until(self, due_ns: int) -> None:
+        """Wait; meanwhile the recording's clock goes on, and closes bars, unless it stands."""
+        pace, began_ns = self.playback, self._at.now_ns
+        before_ns = pace.now_ns
+        while (left_s := pace.left_s(due_ns)) > 0:
             feeds = list(self._audience.every_feed())
-            step_s = min(seconds - gone_s, _TICK_S) if feeds else seconds - gone_s
-            await self._sleep(step_s)
-            gone_s += step_s
+            await self._rest(min(left_s, _TICK_S) if feeds else left_s)
             for feed in feeds if began_ns is not None else ():
-                feed.advance((began_ns or 0) + int(gone_s * self._speed * 1e9))
+                feed.advance((began_ns or 0) + pace.now_ns - before_ns)
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait so long, or until the pace changes."""
+        self._pace_changed.clear()
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._pace_changed.wait())]
+        if seconds < math.inf:
+            waits.append(asyncio.ensure_future(self._sleep(seconds)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     async def _fill_feeds(self) -> None:
         """Begin the feeds of bars that came when trades had been played. The recording waits meanwhile, so that nothing is missed or doubled."""
@@ -270,9 +284,10 @@ class ReplayProvider(DataProvider):
 
     def _put(self, item: TradeBatch | Gap | Quote) -> None:
         if isinstance(item, Gap):
-            self._gaps.append(item)
+            self._gaps.add(item)
         elif isinstance(item, TradeBatch) and len(item):
             self._lag_ms = (int(item.received_ns[-1]) - int(item.time_ns[-1])) / 1e6
+            self.playback.traded(item.contract.streamer_symbol, int(item.time_ns.max()))
         feeds = [feed for feed in self._audience.feeds.get(item.contract.streamer_symbol, ()) if feed.has_begun or not feed.is_late]
         self._at.add(item)
         self._audience.hand_over(self._opened(), item, feeds)
@@ -312,12 +327,14 @@ class ReplayProvider(DataProvider):
         return None if start is None else _NEVER_NS if start == "end" else time_ns(start, "start")
 
     def _range(self, contract: Contract, start: Time, end: Time) -> tuple[int, int]:
+        check_contract(contract)
         now_ns = self._at.now_ns
         if now_ns is None and start is None:
             raise NoData("nothing was played yet; history ends where the replay stands: give it a `start`, and what lies before is history")
         return asked_range(contract, start, end, 1 + (time_ns(start or "", "start") if now_ns is None else now_ns))
 
     def _listener(self, contract: Contract) -> Subscription[Any]:
+        check_contract(contract)
         if self._state == "closed":
             raise UsageError(f"provider '{self.name}' is closed; connect() plays the recording again")
         return Subscription(contract, wait=True, on_cancel=self._audience.leave, on_room=self._room_made.set, on_failure=self._note_failure)

@@ -19,8 +19,8 @@ from ..journal import contexts, segments
 from ..journal.segments import SUFFIX, resets
 from ..journal.sessions import load_session, session_info
 from ..model import Contract, Gap, Quote, TradeBatch, TradeFlag
+from ..tastytrade.decode import JournalDecoder, Read
 from ..tastytrade.intake import Intake
-from .decode import JournalDecoder, Read
 
 _ROWS = 4096  # handed over at a time where nobody waits for the clock
 Quotes = Literal["apart", "embedded"] | None
@@ -94,7 +94,7 @@ class JournalSource:
     def tally(self) -> Tally:
         """Of the pass under way or the last one."""
         playing = self._playing
-        return Tally.of(playing.intakes, playing.decoder.rejected, playing.decoder.rejects) if playing else Tally()
+        return Tally.of(playing.intakes, playing.rejected, playing.rejects) if playing else Tally()
 
     def reads(self, gather: bool = False) -> Iterator[Read]:
         """Read by read as it came; `gather`: many at a time, and the tally is left alone."""

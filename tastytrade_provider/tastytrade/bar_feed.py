@@ -34,6 +34,7 @@ _SETTLE_NS = 2_000_000_000  # a candle is asked for this long after its end, whe
 _LATE_NS = 500_000_000  # the clock closes a bar this long after its end: a trade that comes later still makes it a revision
 _OPENING_NS = 60_000_000_000  # for so long after the open, nobody may have traded
 _TICK_S = 0.25
+_TOLD_KEPT = 1_000  # bars of candles: a gap reaches back no further
 _ROOM = 5_000_000  # trades that may wait while history is fetched: more than a busy session has
 
 
@@ -45,6 +46,22 @@ def check(contract: Contract, timeframe: str, hours: str) -> Timeframe:
     if hours != "eth":
         candles.frame((), contract, wanted, 0, 0, hours)  # refuses what it would refuse with rows
     return wanted
+
+
+def first_start(grid: Grid, timeframe: Timeframe, start_ns: int | None, now_ns: int) -> int:
+    """From where on bars are handed over: the first that starts in the backfill, and the running one in any case."""
+    running_ns = grid.span(now_ns)[0]
+    if start_ns is None or start_ns >= running_ns:
+        return running_ns
+    first_ns, next_ns = grid.span(start_ns)
+    return next_ns if timeframe.is_time and first_ns < start_ns else start_ns
+
+
+def is_regular(bar: Bar) -> bool:
+    """Whether a bar lies within the regular hours."""
+    table = sessions_between(bar.contract.calendar, bar.start_ns, bar.start_ns)
+    at = table.index_at(bar.start_ns)
+    return bool(0 <= table.rth_open_ns[at] <= bar.start_ns < bar.end_ns <= table.rth_close_ns[at])
 
 
 class Join:
@@ -75,14 +92,11 @@ class Join:
         self._start_ns, self._now_ns = start_ns, now_ns
         self._grid = Grid(contract, timeframe, "session_open", min(now_ns - _SETTLE_NS, start_ns or now_ns), now_ns + _SETTLE_NS)
         self._running = self._grid.span(now_ns)
-        self._from_ns = self._running[0]
-        if start_ns is not None and start_ns < self._running[0]:
-            first_ns, next_ns = self._grid.span(start_ns)
-            self._from_ns = next_ns if timeframe.is_time and first_ns < start_ns else start_ns
+        self._from_ns = first_start(self._grid, timeframe, start_ns, now_ns)
         self._own_ns = self.opened_ns if whole_ns is None else whole_ns  # bars from here on are made of trades, those before of candles
         self._halves: dict[int, Bar] = {}  # what live trades made of the half bars, should no candle come
         self._torn: list[tuple[int, int]] = []  # stretches of bars that a gap touches, to be asked for again
-        self._incomplete: dict[int, Bar] = {}  # bars in them, as they were handed over
+        self._incomplete: dict[int, Bar] = {}  # bars in them, and candles, as they were handed over
         self._patched: dict[int, int] = {}  # start of a bar that candles told -> its revision
         self._held: list[Bar] = []
 
@@ -166,15 +180,21 @@ class Join:
             return []
         (first_ns, _), self.half = self.half, None
         whole = {bar.start_ns: bar for bar in found}
-        bars = self.wanted([bar for _, bar in sorted((self._halves | whole).items())])
+        bars = self.told([bar for _, bar in sorted((self._halves | whole).items())])
         missed = [bar for bar in bars if not bar.complete]
         gap = [Gap(self.contract, max(first_ns, self._from_ns), max(missed[-1].start_ns, self._now_ns) + 1, NO_HISTORY)] if missed else []
         held, self._held = self._held, []
         return [*gap, *bars, *held]
 
+    def told(self, found: Sequence[Bar]) -> list[Bar]:
+        """Bars that candles tell and that are handed over now; a gap that reaches back to them makes them no news."""
+        bars = self.wanted(found)
+        self._incomplete |= {bar.start_ns: bar for bar in bars[-_TOLD_KEPT:]}
+        return bars
+
     def wanted(self, bars: Sequence[Bar]) -> list[Bar]:
         """Those that the listener asked for: not too early, and within the hours."""
-        return [bar for bar in bars if bar.start_ns >= self._from_ns and (self.hours == "eth" or self._is_regular(bar))]
+        return [bar for bar in bars if bar.start_ns >= self._from_ns and (self.hours == "eth" or is_regular(bar))]
 
     def _passed(self, bars: Sequence[Bar]) -> list[Item]:
         passed = self.wanted([bar for bar in map(self._after_patch, bars) if bar is not None and bar.start_ns >= self._own_ns])
@@ -195,11 +215,6 @@ class Join:
             return None
         self._patched[bar.start_ns] = revision + 1
         return replace(bar, revision=revision + 1)
-
-    def _is_regular(self, bar: Bar) -> bool:
-        table = sessions_between(self.contract.calendar, bar.start_ns, bar.start_ns)
-        at = table.index_at(bar.start_ns)
-        return bool(0 <= table.rth_open_ns[at] <= bar.start_ns < bar.end_ns <= table.rth_close_ns[at])
 
 
 def bars_of(frame: pd.DataFrame, contract: Contract, timeframe: Timeframe, until_ns: int) -> list[Bar]:
@@ -247,6 +262,10 @@ class BarFeed:
         self._clock = (0, 0.0)  # exchange time, and the loop's when that was
         self._reading: asyncio.Task[TradeBatch | Gap | Roll] | None = None
 
+    def close(self) -> None:
+        """Nobody will call `run`."""
+        self._trades.cancel()
+
     async def run(self) -> None:
         """Serve until the listener leaves or the feed ends. What ends it is the listener's to know."""
         join: Join | None = None
@@ -286,7 +305,7 @@ class BarFeed:
         for _ in range(2):
             orphans = counts.orphans
             try:
-                batch, cut_ns, _ = await self._history.refill(join.contract, join.opened_ns)
+                batch, cut_ns, *_ = await self._history.refill(join.contract, join.opened_ns)
             except FeedError:
                 return None, False
             if cut_ns is not None or (len(batch) == 0 and self._wall_ns() - join.opened_ns > _OPENING_NS):
@@ -301,7 +320,7 @@ class BarFeed:
     async def _candles(self, join: Join, start_ns: int, end_ns: int) -> list[Item]:
         """Bars from candles; a Gap where there are none."""
         try:
-            return list(join.wanted(await self._asked(join, start_ns, end_ns)))
+            return list(join.told(await self._asked(join, start_ns, end_ns)))
         except (FeedError, UnsupportedTimeframe):
             return [Gap(join.contract, start_ns, end_ns, NO_HISTORY)]
 

@@ -19,8 +19,8 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -78,6 +78,17 @@ class CandleCounts:
     off_grid: int = 0
     straddling: int = 0
     rejects: deque[str] = field(default_factory=lambda: deque(maxlen=20))
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Each count by its name."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "rejects"}
+
+    def add(self, other: CandleCounts) -> None:
+        """Those of one call more."""
+        for name, count in other.numbers.items():
+            setattr(self, name, getattr(self, name) + count)
+        self.rejects.extend(other.rejects)
 
     def reject(self, row: Row, reason: str) -> None:
         """Count a row that cannot be read, and keep it."""
@@ -231,6 +242,14 @@ class SignCheck:
     unknown: float = 0.0
 
 
+def split_of(candle_rows: Iterable[Row]) -> Iterator[tuple[int, float, float]]:
+    """Start (UTC ns), askVolume and bidVolume of the candles that tell both."""
+    index, numbers = _read(candle_rows, CandleCounts())
+    for start_ns, ask, bid in zip(_time_ns(index).tolist(), numbers[:, _BOUGHT].tolist(), numbers[:, _SOLD].tolist(), strict=True):
+        if math.isfinite(ask) and math.isfinite(bid):
+            yield start_ns, ask, bid
+
+
 def sign_check(candle_rows: Iterable[Row], trades_by_minute: Mapping[int, tuple[float, float, float]]) -> SignCheck:
     """Compare the split of one-minute candles with trades: start of the minute (UTC ns) -> bought, sold and unknown volume, in contracts.
 
@@ -241,12 +260,11 @@ def sign_check(candle_rows: Iterable[Row], trades_by_minute: Mapping[int, tuple[
     >>> sign_check(rows, {0: (1170, 860, 12)}).verdict.value, sign_check(rows, {0: (867, 1175, 0)}).verdict.value
     ('agrees', 'contradicts')
     """
-    index, numbers = _read(candle_rows, CandleCounts())
     fits = dict.fromkeys([(True, False), (False, True), (True, True), (False, False)], 0)
     sums = np.zeros(5)
-    for start_ns, ask, bid in zip(_time_ns(index).tolist(), numbers[:, _BOUGHT].tolist(), numbers[:, _SOLD].tolist(), strict=True):
+    for start_ns, ask, bid in split_of(candle_rows):
         trades = trades_by_minute.get(start_ns)
-        if trades is None or not (math.isfinite(ask) and math.isfinite(bid)):
+        if trades is None:
             continue
         bought, sold, unknown = trades
         fits[_is_near((ask, bid), (bought, sold), unknown), _is_near((ask, bid), (sold, bought), unknown)] += 1

@@ -13,7 +13,7 @@ from ..dxlink.messages import Subscription as Item
 from ..errors import AuthenticationFailed, ConnectionLost, FeedError, RequestTimeout, SessionConflict
 from .mapping import FIELDS, TIME_AND_SALE
 from .quotes import FIELDS as BOARD_FIELDS
-from .requests import SnapshotRequest
+from .requests import Series, SnapshotRequest
 from .snapshot import Snapshot
 from .stream import OnData, Stream
 
@@ -110,7 +110,7 @@ class Dialogue:
     @property
     def is_busy(self) -> bool:
         """Whether answers to requests are on their way."""
-        return bool(self._requests)
+        return any(not request.stays for request in self._requests.values())
 
     def grants(self, delivery: str) -> bool:
         """Whether the channel of trades (STREAM) or of quotes and figures (TICKER) is open."""
@@ -148,6 +148,19 @@ class Dialogue:
             found = await self._snapshot("AUTO", event_type, fields, item)
             self._heard.note(f"{event_type} of {item.symbol} came over an AUTO channel, whose snapshots can be empty or cut; HISTORY was refused: {refused}")
             return found
+
+    def follow(self, event_type: str, fields: Sequence[str], item: Item, delivery: str = "HISTORY") -> Series:
+        """A series on a channel of its own, for as long as it is wanted: see `leave_series`. Raises ConnectionLost."""
+        if self.protocol is None:
+            raise ConnectionLost("the connection to TastyTrade's stream is closed")
+        series = Series(self.stream, event_type, fields, item, delivery, self._heard.progress)
+        self._requests[series.channel] = series
+        return series
+
+    def leave_series(self, series: Series) -> None:
+        """It is wanted no more."""
+        self._requests.pop(series.channel, None)
+        series.close()
 
     async def _snapshot(self, contract: str, event_type: str, fields: Sequence[str], item: Item) -> Snapshot:
         if self.protocol is None:

@@ -13,7 +13,7 @@ from ..errors import ConnectionLost, MarketDataError
 from .auth import Account, QuoteToken
 from .dialogue import Dialogue, Heard, MakeStream
 from .stream import Stream
-from .upkeep import Act, Upkeep
+from .upkeep import Act, Upkeep, trusted_s
 
 
 class Keeper:
@@ -107,7 +107,7 @@ class Keeper:
             self.dialogues.remove(dialogue)
             raise
         self.token = token
-        life_s = None if token.expires_ns is None else (token.expires_ns - (token.issued_ns or time.time_ns())) / 1e9
+        life_s = trusted_s(time.time()) if token.expires_ns is None else (token.expires_ns - (token.issued_ns or time.time_ns())) / 1e9
         self._latest = dialogue
         self._upkeep.opened(asyncio.get_running_loop().time(), life_s)
         dialogue.closed.add_done_callback(partial(self._closed, dialogue))
@@ -135,7 +135,8 @@ class Keeper:
         older = self.dialogues[: self.dialogues.index(self._latest)] if self._latest in self.dialogues else self.dialogues[:]
         is_covered = all(self._upkeep.covers(one.stream.heard_s) for one in older)
         self.dialogues.remove(dialogue)
-        self._heard.note(f"connection lost: {closed.result()}")
+        if not self.is_for_once:
+            self._heard.note(f"connection lost: {closed.result()}")
         now_s = asyncio.get_running_loop().time()
         stands = any(one.grants("STREAM") for one in self.dialogues)
         if self.is_for_once:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..model import Action, Contract, Gap, Quote, Roll, TradeBatch
 from ..provider import Subscription
+from .ahead import TimeGuard
 from .fallback import FallbackTrades
 from .intake import Intake
 from .minutes import Minutes
@@ -15,6 +17,9 @@ from .quotes import LastTrade
 from .rung import Rung
 
 TradeSubscription = Subscription[TradeBatch | Gap | Roll]
+
+_CLOCKED = 64  # so many trades say how far the exchange's clock is from ours
+_QUICK_NS = 1_000_000_000  # even the quickest message may have taken this long
 
 
 @dataclass(slots=True)
@@ -31,6 +36,7 @@ class Line:
     inferred: int = 0  # trades made of lesser events
     minutes: Minutes = field(default_factory=Minutes)  # what was handed over of TimeAndSale, by minute
     made: Minutes = field(default_factory=lambda: Minutes(trust_inferred=True))  # what was made of lesser events, by minute
+    guard: TimeGuard = field(default_factory=TimeGuard)  # of what comes live
     fallback: FallbackTrades = field(init=False)
     listeners: list[TradeSubscription] = field(default_factory=list)
     _since_ns: int = 0  # our clock when somebody began to listen
@@ -41,6 +47,7 @@ class Line:
     _is_broken: bool = False
     _held: list[TradeBatch | None] | None = None  # live trades behind a refill that is under way; None: another outage in between
     _reason: str = ""
+    _ahead_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_CLOCKED))  # exchange time minus our clock, of the latest trades: the quicker, the more
     _spare: list[TradeBatch] = field(default_factory=list)  # trades made of lesser events, should TimeAndSale turn out not to come
 
     def __post_init__(self) -> None:
@@ -51,6 +58,7 @@ class Line:
         if not self.listeners:
             self._since_ns, self._first_ns, self._last, self._marked, self._is_broken = now_ns, None, None, None, False
             self._spare.clear()
+            self._ahead_ns.clear()
         self.listeners.append(listener)
         return len(self.listeners) == 1
 
@@ -85,6 +93,7 @@ class Line:
         if isinstance(value, Quote):
             self.rung.quoted()
         batch = self.fallback.take([value])
+        batch = None if batch is None else self.guard.admit(batch)
         if batch is None:
             return []
         self.rung.traded(now_s)
@@ -117,6 +126,7 @@ class Line:
         # what is about an earlier trade is no measure of the exchange's clock
         if last_time_ns > self._last[0] if self._last is not None else bool((batch.action == Action.NEW).any()):
             self._last = last_time_ns, int(batch.received_ns[-1])
+            self._ahead_ns.append(last_time_ns - self._last[1])
         return [batch] if gap is None else [gap, batch]
 
     def put(self, item: TradeBatch | Gap) -> bool:
@@ -145,6 +155,13 @@ class Line:
             self._held.append(None)
         self.fallback.broke()
         self._spare.clear()
+
+    @property
+    def whole_until_ns(self) -> int | None:
+        """The exchange time up to which every trade has come as TimeAndSale since somebody listens, 0 where none has; None: up to now."""
+        if not self.listeners or self._first_ns is None or self.rung.is_inferred:
+            return self.intake.last_time_ns
+        return (self._last[0] if self._last is not None else 0) if self._is_broken or self.is_held else None
 
     @property
     def is_held(self) -> bool:
@@ -197,13 +214,15 @@ class Line:
         return items + [item for part in held for item in self.take(part)]
 
     def silent(self, now_ns: int) -> Gap | None:
-        """The gap where no trade came that could end it: up to what the exchange's clock must show now."""
+        """The gap where no trade came that could end it: up to what the exchange's clock may show now, which is a little more than the quickest of the latest
+        trades say.
+        """
         if not self._is_broken or self._held is not None:
             return None
         if self._last is None:
-            return self._gap(self._since_ns, now_ns)
+            return self._gap(self._since_ns, now_ns + _QUICK_NS)
         time_ns, seen_ns = self._last
-        return self._gap(time_ns, time_ns + now_ns - seen_ns)
+        return self._gap(time_ns, now_ns + max(self._ahead_ns, default=time_ns - seen_ns) + _QUICK_NS)
 
     def end(self, error: Exception | None) -> None:
         """Nothing more comes."""

@@ -24,6 +24,7 @@ from .fallback import FallbackTrades
 from .intake import Filter, Intake
 from .ladder import Observation, Seen, Sign, decide
 from .ladder import Verdict as Decision
+from .leaning import lean_check
 from .mapping import TIME_AND_SALE, TradeDecoder
 from .minutes import MINUTE_NS, Minutes
 from .provider import TastyTradeProvider
@@ -50,7 +51,7 @@ class _Tally:
 class Collector:
     """Counts what comes of one contract. Feed it with `take`, as a provider's `observe`; ask it for `observation`.
 
-    last_time_ns  exchange time of the newest live trade, None before the first
+    last_time_ns  exchange time of the newest live trade, told by TimeAndSale or Trade, None before the first
     unreadable    messages, other than of live trades, that could not be taken apart into rows, so that no event type is to blame
     """
 
@@ -109,6 +110,8 @@ class Collector:
                 tally.late_ms.append((value.received_ns - value.time_ns) / 1e6)
             if isinstance(value, Quote | LastTrade):
                 self._events.append(value)
+            if isinstance(value, LastTrade) and value.time_ns != value.received_ns:
+                self.last_time_ns = max(self.last_time_ns or 0, value.time_ns)
         tally.rejected += self._board.rejected - rejected
 
     def sign(self) -> SignCheck:
@@ -120,7 +123,11 @@ class Collector:
         for batch in (intake.take(one) for one in (*self._history, *self._live)) if is_told else (made,):
             if batch is not None:
                 minutes.add(batch)
-        return sign_check(self._candles, minutes.whole())
+        check = sign_check(self._candles, minutes.whole())
+        if is_told or check.verdict is not Verdict.INCONCLUSIVE:
+            return check
+        leaning = lean_check(self._candles, minutes.whole())  # conflated trades seldom add up
+        return check if leaning.verdict is Verdict.INCONCLUSIVE else leaning
 
     def observation(self, seconds: float, *, now_ns: int, token_level: str | None, invalid_ticks: Filter = "exclude") -> Observation:
         """All of it, after `seconds` of watching and once the past was asked for. `now_ns` tells whether the market is open."""
@@ -201,5 +208,5 @@ async def _answered(what: str, answer: Awaitable[object]) -> str | None:
     except NoData:
         return None
     except (MarketDataError, TimeoutError) as error:
-        return f"{what}: {error or f'no answer within {_ANSWER_S:g} s'}"
+        return f"{what}: {str(error) or f'no answer within {_ANSWER_S:g} s'}"
     return None

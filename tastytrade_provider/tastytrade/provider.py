@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..dxlink.messages import Subscription as Item
-from ..errors import CapacityExceeded, ConnectionLost, MarketDataError, NotSupported, UsageError
+from ..errors import CapacityExceeded, ConnectionLost, MarketDataError, NoData, NotSupported, UsageError
 from ..journal import Journal
-from ..model import Bar, Contract, Gap, Quote, Summary, TradeBatch
-from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription, Time, backfill_start
+from ..model import Bar, Contract, Gap, Quote, Summary, TradeBatch, check_contract
+from ..provider import Capabilities, DataProvider, ProviderStatus, State, Subscription, Time
 from ..sessions import session_at
 from ..settings import Settings, TastytradeSettings
 from .auth import Account
-from .bar_feed import BarFeed, Join, check
+from .bar_feed import check
+from .bar_feeds import Around, BarFeeds
 from .board import Board
 from .dialogue import Columns
 from .history import History
@@ -53,10 +54,12 @@ class TastyTradeProvider(DataProvider):
     settings     the `tastytrade` section of the configuration
     wait         True: a slow consumer makes the feed wait instead of losing trades (for tapes, whose server waits too)
     trust_flags  False: the exchange's flags are ignored and sides inferred, to measure the rules
-    journal      where every message of trades is kept as it came, before anything looks into it; opened and closed with the connection
+    journal      where every message of trades is kept as it came, before anything looks into it; opened by the first subscription of trades, closed with the
+                 connection. Trades that the feed's history does not go back to are taken from it
     observe      an attribute, None or a function that sees every message of data first, whatever becomes of it: for a probe
 
-    Rows that are not readable as trades are counted in `status().rejected` and the latest kept raw; rows filtered by configuration are counted too.
+    Rows that are not readable as trades, and prints dated far ahead of the feed's clock, are counted in `status().rejected` and the latest kept raw; rows
+    filtered by configuration are counted too.
     After a broken connection it reconnects, resubscribes, and hands over one `Gap` per contract.
     """
 
@@ -66,8 +69,7 @@ class TastyTradeProvider(DataProvider):
     def __init__(self, settings: TastytradeSettings, *, wait: bool = False, trust_flags: bool = True, journal: Journal | None = None) -> None:
         self._settings, self._wait, self._trust_flags = settings, wait, trust_flags
         self.observe: Observe | None = None
-        self._history = History(self._ask, self._new_intake, self._known_minutes)
-        self._feeds: set[asyncio.Task[None]] = set()
+        self._history = History(self._ask, self._new_intake, self._known_minutes, self._made_minutes, lambda: self._trades.recording, self._told)
         self._wall_ns: Callable[[], int] = time.time_ns  # what history and bars take for now; a tape's clock stands elsewhere
         self._state: State = "disconnected"
         self._since_ns = time.time_ns()
@@ -76,19 +78,25 @@ class TastyTradeProvider(DataProvider):
         self._trades = Trades(settings, self._rules, Board, lambda: self._keeper.dialogues, self._history.refill, self._notes.append, wait=wait)
         self._board, self._lines = self._trades.board, self._trades.lines
         self.journal = journal
-        self._rolling = Rolling(self._months, self._trades.put, self._notes.append)
+        self._rolling = Rolling(self._months, self._trades.put, self._notes.append, now_ns=lambda: self._wall_ns())
         self._keeper: Keeper = Keeper(_Ears(self), self._lost, self._back, self._over)
+        self._feeds = BarFeeds(
+            Around(
+                self._trades, self._history, lambda: self._keeper.newest, self._now_ns, lambda: self.is_connected, self._new_intake, self.subscribe_trades,
+                self._notes.append, settings.spread_legs, settings.delta_source, wait,
+            )
+        )  # fmt: skip
 
     # -- DataProvider
 
     @property
     def journal(self) -> Journal | None:
         """Where the feed is kept as it comes, if anywhere."""
-        return self._trades.journal
+        return self._trades.recording.journal
 
     @journal.setter
     def journal(self, journal: Journal | None) -> None:
-        self._trades.journal = journal
+        self._trades.recording.journal = journal
 
     @property
     def is_connected(self) -> bool:
@@ -101,16 +109,13 @@ class TastyTradeProvider(DataProvider):
             return
         self._enter("connecting")
         try:
-            if self.journal is not None:
-                await self.journal.start()
             await self._account.connect()
             await self._keeper.start(self._account)
             self._trades.start()
         except BaseException:
             self._enter("disconnected")
             await self._account.disconnect()
-            if self.journal is not None:
-                await self.journal.stop()
+            await self._trades.recording.close()
             raise
         self._enter("connected")
 
@@ -118,16 +123,12 @@ class TastyTradeProvider(DataProvider):
         """Close the stream and end every subscription."""
         self._enter("closed")
         await self._keeper.stop()
-        feeds = tuple(self._feeds)
-        for task in feeds:
-            task.cancel()
-        await asyncio.gather(*feeds, return_exceptions=True)
+        await self._feeds.stop()
         await self._rolling.stop()
         await self._trades.stop()
         self._end_all(None)
         await self._account.disconnect()
-        if self.journal is not None:
-            await self.journal.stop()
+        await self._trades.recording.close()
 
     def now_ns(self) -> int:
         """The clock that history goes by: ours, or the demo exchange's."""
@@ -147,15 +148,24 @@ class TastyTradeProvider(DataProvider):
 
     async def front_month(self, root: str, method: Method = "active") -> Contract:
         """A product's front month: by TastyTrade's flag ("active", as `resolve` has it), by the date rule of the product ("date"), or "volume": the first
-        month whose day's volume was passed by no later one's."""
+        month whose day's volume was passed by no later one's. A month that did not trade all week has none; NoData where that is so of all."""
         if method != "volume":
             return await self._account.front_month(root, method)
         months = sorted(await self._account.months(root), key=lambda month: month.last_trade)[:_COMPARED]
         now_ns = self._wall_ns()
         day = session_at(months[0].contract.calendar, now_ns).label
         start = f"{np.datetime64(now_ns - _COMPARED_NS, 'ns')}Z"
-        bars = {month.contract.symbol: await self.historical_bars(month.contract, "1d", start) for month in months if month.contract.streamer_symbol}
+        bars = {month.contract.symbol: await self._traded(month.contract, start) for month in months if month.contract.streamer_symbol}
+        if bars and all(frame is None for frame in bars.values()):
+            raise NoData(f"none of {', '.join(bars)} traded in the last 7 days, so no volume names a front month; the methods active and date do")
         return await self._account.front_month(root, method, day, volumes=volumes_of(bars, until=day))
+
+    async def _traded(self, contract: Contract, start: str) -> pd.DataFrame | None:
+        """Its days since then; None where it did not trade."""
+        try:
+            return await self.historical_bars(contract, "1d", start)
+        except NoData:
+            return None
 
     async def contracts(self, root: str) -> list[Contract]:
         """The listed months of a product, nearest expiry first."""
@@ -167,12 +177,9 @@ class TastyTradeProvider(DataProvider):
         With `delta_source: auto`, where TimeAndSale stays silent while the market trades, trades are made of Trade and Quote, and say so by their
         `side_source`; `status().delta_source` tells. Raises NotSupported with `delta_source: candle`, which knows bars only.
         """
+        self._check_open(contract)
         if self._settings.delta_source == "candle":
-            raise NotSupported("delta_source 'candle' knows no live trades, only the past: historical_bars gives them; delta_source auto has both")
-        if not contract.streamer_symbol:
-            raise UsageError(f"{contract.symbol} has no streamer symbol; take the contract from resolve() or contracts()")
-        if self._state == "closed":
-            raise UsageError(f"provider '{self.name}' is closed; connect() opens it again")
+            raise NotSupported("delta_source 'candle' knows bars and no trades: subscribe_bars and historical_bars give them; delta_source auto has both")
         if not self._wait:  # a tape knows no listing of its days
             self._rolling.watch(contract)
         return self._trades.subscribe(contract)
@@ -197,44 +204,32 @@ class TastyTradeProvider(DataProvider):
         Where the feed gives every trade since the session's open, bars from there on are made of trades; otherwise the bar that runs now comes from
         a candle, two seconds after it has closed. Bars of before come from candles; a stretch without any is told by a Gap("no history").
         A correction hands a bar out again with a higher `revision`. Ends with UnsupportedTimeframe for t, v, r where the session's trades cannot be had.
+
+        With `delta_source: candle` all bars are made of candles, s m h d w mo only. With `auto` they are, while TimeAndSale does not come, as soon as
+        inferred trades have shown whose side a candle's bid and ask volume mean. `Bar.delta_source` says so.
         """
         wanted = check(contract, timeframe, hours)
-        backfill_start(backfill, self._now_ns(contract))
-        trades = self.subscribe_trades(contract)
-        line, legs = self._lines[contract.streamer_symbol], self._settings.spread_legs
-
-        def left(_: object) -> None:
-            task.cancel()
-
-        listener: Subscription[Bar | Gap] = Subscription(contract, wait=self._wait, on_cancel=left, on_failure=self._trades.note_failure)
-
-        def join(now_ns: int) -> Join:
-            return Join(contract, wanted, hours, backfill_start(backfill, now_ns), now_ns, legs)
-
-        def is_whole() -> bool:
-            return self.is_connected and line.refill_from_ns is None
-
-        def ended(task: asyncio.Task[None]) -> None:
-            self._feeds.discard(task)
-            trades.cancel()
-            listener.end()  # also where it was cancelled before it began
-
-        feed = BarFeed(listener, trades, line, self._history, self._new_intake, join, lambda: self._now_ns(contract), is_whole)
-        task = asyncio.create_task(feed.run(), name=f"bars {contract.symbol} {wanted}")
-        self._feeds.add(task)
-        task.add_done_callback(ended)
-        return listener
+        if self._settings.delta_source == "candle":
+            self._check_open(contract)
+        return self._feeds.subscribe(contract, wanted, hours, backfill)
 
     async def historical_bars(self, contract: Contract, timeframe: str = "1m", start: Time = None, end: Time = None, *, hours: str = "eth") -> pd.DataFrame:
         """The bars frame of [start, end) by bar start, from Candle events; `start` None: the current session. See `History.bars` for `attrs`.
+
+        With `end` None the last bar may still run: it is as it stands now, and `complete`, since no gap touches it. It is one whose end lies ahead of the
+        clock; an `end` at its start leaves it out.
 
         buy_volume and sell_volume are the candle's ask and bid volume, NaN where it has none; `delta_source` says "candle". Raises NoData where the
         market was open and the feed has nothing, UnsupportedTimeframe, UsageError, RequestTimeout, ConnectionLost.
         """
         return await self._history.bars(contract, timeframe, start, end, hours, self._now_ns(contract))
 
-    async def historical_trades(self, contract: Contract, start: Time, end: Time = None) -> TradeBatch:
-        """The trades of [start, end), oldest first, sides found as live. NoData where the feed does not go back that far; the message says how far."""
+    async def historical_trades(self, contract: Contract, start: Time = None, end: Time = None) -> TradeBatch:
+        """The trades of [start, end), oldest first, sides found as live; `start` None: the current session.
+
+        NoData where the feed does not go back that far, and the message says how far. Where the
+        session's first trade comes late, and nothing tells whether any were before it, `status().notes` says so.
+        """
         return await self._history.trades(contract, start, end, self._now_ns(contract))
 
     async def earliest(self, contract: Contract, timeframe: str = "1d") -> pd.Timestamp:
@@ -243,15 +238,18 @@ class TastyTradeProvider(DataProvider):
 
     def status(self) -> ProviderStatus:
         """Counts over all contracts since the provider was made."""
+        found = self._trades.counted()
+        others = self._board.decoder, self._history.counts
+        found["rejected"] += sum(one.rejected for one in others)
+        found["rejects"] += tuple(text for one in others for text in one.rejects)
+        found["delta_source"] = ", ".join(sorted({found["delta_source"], *(["candle"] if self._feeds.of_candles else [])}))
         return ProviderStatus(
             state=self._state,
             since_ns=self._since_ns,
             reconnects=self._keeper.reconnects,
-            rejected=self._trades.decoder.rejected + self._board.decoder.rejected,
-            rejects=(*self._trades.decoder.rejects, *self._board.decoder.rejects),
             token_level=self._keeper.token.level if self._keeper.token else None,
-            notes=(*self._notes, *self._trades.quality_notes(), *self._journal_notes()),
-            **self._trades.counted(),
+            notes=(*self._notes, *self._trades.quality_notes(), *self._trades.recording.notes()),
+            **found,
         )
 
     # -- what the stream does
@@ -288,10 +286,6 @@ class TastyTradeProvider(DataProvider):
 
     # -- small parts
 
-    def _journal_notes(self) -> list[str]:
-        journal = self.journal
-        return [f"{journal.lost} messages were not journalled: {journal.failure}"] if journal is not None and journal.failure else []
-
     @property
     def _rules(self) -> Any:
         return {"invalid_ticks": self._settings.invalid_ticks, "spread_legs": self._settings.spread_legs, "trust_flags": self._trust_flags}
@@ -303,19 +297,33 @@ class TastyTradeProvider(DataProvider):
     async def _months(self, root: str) -> list[Month]:
         return await self._account.months(root)
 
+    def _made_minutes(self, contract: Contract) -> dict[int, tuple[float, float, float]]:
+        line = self._lines.get(contract.streamer_symbol)
+        return {} if line is None else line.made.whole()
+
+    def _told(self, text: str) -> None:
+        """Something a user should know, once."""
+        if text not in self._notes:
+            self._notes.append(text)
+
     def _new_intake(self) -> Intake:
         return Intake(**self._rules)
 
     def _now_ns(self, contract: Contract) -> int:
         """Now, as history means it: our clock, or the newest trade's time where that is a tape's."""
+        check_contract(contract)
         line = self._lines.get(contract.streamer_symbol)
         return self._wall_ns() if line is None or not line.intake.last_time_ns or not self._wait else line.intake.last_time_ns + 1
 
-    def _board_listener(self, contract: Contract) -> Subscription[Any]:
+    def _check_open(self, contract: Contract) -> None:
+        check_contract(contract)
         if not contract.streamer_symbol:
             raise UsageError(f"{contract.symbol} has no streamer symbol; take the contract from resolve() or contracts()")
         if self._state == "closed":
             raise UsageError(f"provider '{self.name}' is closed; connect() opens it again")
+
+    def _board_listener(self, contract: Contract) -> Subscription[Any]:
+        self._check_open(contract)
         return Subscription(contract, on_cancel=self._board_left, on_failure=self._trades.note_failure)
 
     def _ask_board(self, items: list[Item], listener: Subscription[Any]) -> None:
@@ -331,7 +339,7 @@ class TastyTradeProvider(DataProvider):
 
     def _end_all(self, error: MarketDataError | None) -> None:
         self._trades.end(error)
-        for listener in self._board.listeners():
+        for listener in (*self._board.listeners(), *self._feeds.of_candles.values()):
             listener.end(error)
 
     def _enter(self, state: State) -> None:
@@ -366,6 +374,8 @@ class _Ears:
 
     def granted(self, delivery: str) -> None:
         """Those who waited for the channel need not any more."""
-        waiting: list[Any] = [*(self._provider._board if delivery == "TICKER" else self._provider._trades).listeners()]
-        for listener in waiting:
+        if delivery == "STREAM":
+            self._provider._trades.grant()
+            return
+        for listener in self._provider._board.listeners():
             listener.grant()

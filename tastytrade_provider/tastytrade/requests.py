@@ -1,15 +1,17 @@
-"""One-shot requests on HISTORY channels: ask for a series from a time on, gather its snapshot, close the channel."""
+"""Requests on channels of their own: a series from a time on, whose snapshot is gathered. Then the channel is closed, or stays for what changes."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ..dxlink.messages import FeedData
 from ..dxlink.messages import Subscription as Item
 from ..dxlink.rows import decode
+from ..dxlink.turns import ChannelState
 from ..errors import ConnectionLost, FeedError, ProtocolViolation, RequestTimeout
 from .snapshot import Snapshot
 from .stream import Stream
@@ -20,6 +22,8 @@ Progress = Callable[[str, int, float], None]
 
 class SnapshotRequest:
     """One series being gathered on a channel of its own. `take` its data, `fail` it, `await result()`."""
+
+    stays = False  # whether what changes after the snapshot is wanted too
 
     def __init__(self, stream: Stream, event_type: str, fields: Sequence[str], item: Item, contract: str, progress: Progress) -> None:
         protocol = stream.protocol
@@ -39,7 +43,7 @@ class SnapshotRequest:
         """Messages of this channel."""
         fields_of = self._stream.protocol.channels[self.channel].fields
         for raw in raws:
-            if self.snapshot.is_complete:
+            if self.snapshot.is_complete and not self.stays:
                 break  # what comes now is news, about trades of any age: it would blur where the snapshot begins
             try:
                 rows = [row for _, some in decode(FeedData(self.channel, raw), fields_of) for row in some]
@@ -47,7 +51,8 @@ class SnapshotRequest:
                 self.fail(violation)
                 return
             self.snapshot.add(rows, self._loop.time())
-        self._tell()
+        if not self._done.done():
+            self._tell()
         self._look()
 
     def fail(self, error: FeedError) -> None:
@@ -67,15 +72,21 @@ class SnapshotRequest:
                 raise RequestTimeout(f"TastyTrade's stream did not answer the request for {self._what}")
             return self.snapshot
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
-            if not self._done.done():
-                self._done.cancel()
-            elif not self._done.cancelled():
-                self._done.exception()  # noticed: it was raised above, or whoever asked has given up
-            if not self._stream.closed.done() and not self._stream.protocol.close_expected:
-                self._stream.protocol.cancel(self.channel)
-                self._stream.flush()
+            if not self.stays:
+                self.close()
+
+    def close(self) -> None:
+        """Nothing more is wanted."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._done.done():
+            self._done.cancel()
+        elif not self._done.cancelled():
+            self._done.exception()  # noticed: `result` has raised it, or whoever asked has given up
+        protocol = self._stream.protocol
+        if not self._stream.closed.done() and not protocol.close_expected and protocol.channels[self.channel].state is not ChannelState.CLOSED:
+            protocol.cancel(self.channel)
+            self._stream.flush()
 
     def _tell(self) -> None:
         """Rows come newest first, so the oldest one shows how much is still to come."""
@@ -94,3 +105,41 @@ class SnapshotRequest:
         due_s = self.snapshot.due_s
         if not self._done.done() and due_s is not None:
             self._timer = self._loop.call_later(max(due_s - self._loop.time(), 0.01), self._wait_for_end)
+
+
+class Series(SnapshotRequest):
+    """A series that stays subscribed: `await result()` gives its snapshot, `news` waits for changes of it. Until `close`.
+
+    failure  why the server sends no more of it, None as long as it does
+    """
+
+    stays = True
+
+    def __init__(self, *args: Any) -> None:
+        self._news = asyncio.Event()
+        self.failure: FeedError | None = None
+        super().__init__(*args)
+
+    @property
+    def stands(self) -> bool:
+        """False once nothing more can come."""
+        return self.failure is None and not self._stream.closed.done()
+
+    def take(self, raws: Sequence[bytes]) -> None:
+        """Messages of this channel."""
+        super().take(raws)
+        self._news.set()
+
+    def fail(self, error: FeedError) -> None:
+        """The server wants to send no more of it."""
+        self.failure = self.failure or error
+        self._news.set()
+        super().fail(error)
+
+    async def news(self, timeout_s: float) -> None:
+        """Wait for a message, the end, or so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._news.wait()
+        self._news.clear()
+        self.snapshot.advance(self._loop.time())

@@ -122,7 +122,8 @@ class Rest:
                 f"TastyTrade refused the {what} (HTTP {status}: {said}): check TT_SECRET (client secret) and TT_REFRESH (refresh token)", status=status
             )
         if status == 403 or (status == 404 and what == QUOTE_TOKEN):
-            return NotEntitled(f"TastyTrade does not grant this login the {what} (HTTP {status}): {said}", status=status)
+            refusal = "does not let this login in" if what == LOGIN else f"does not grant this login the {what}"
+            return NotEntitled(f"TastyTrade {refusal} (HTTP {status}): {said}", status=status)
         if status == 404 and what != LOGIN:
             return UnknownContract(f"TastyTrade knows no {what} (HTTP 404)")
         if status == 429:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from ..errors import MarketDataError
 from ..model import Contract, Roll
@@ -37,7 +38,8 @@ class Rolling:
     def watch(self, contract: Contract) -> None:
         """From now on, for all months of this contract's product. Shares, indices and cryptocurrencies have none."""
         if contract.expiry is not None and contract.root not in self._tasks:
-            self._tasks[contract.root] = asyncio.create_task(self._run(contract), name=f"rolls of {contract.root}")
+            self._tasks[contract.root] = task = asyncio.create_task(self._run(contract), name=f"rolls of {contract.root}")
+            task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
         """No more."""
@@ -48,18 +50,29 @@ class Rolling:
 
     async def _run(self, contract: Contract) -> None:
         watch = RollWatch(await self._listed(contract))
-        watch.advance(self._now_ns())
+        self._judge(contract, partial(watch.advance, self._now_ns()))
         while True:
             open_ns = next_open(contract.calendar, self._now_ns())
             await self._until(open_ns - _BEFORE_NS)
-            self._tell(watch.update(await self._listed(contract), self._now_ns()))
+            months = await self._listed(contract)
+            self._judge(contract, partial(watch.update, months, self._now_ns()))
             await self._until(open_ns + 1)
-            self._tell(watch.advance(self._now_ns()))
+            self._judge(contract, partial(watch.advance, self._now_ns()))
 
-    def _tell(self, rolls: Sequence[Roll]) -> None:
+    def _judge(self, contract: Contract, judge: Callable[[], Sequence[Roll]]) -> None:
+        """Tell the rolls there are; a listing that names no front month, as one with an expired flag, is noted, and the next one may."""
+        try:
+            rolls = judge()
+        except MarketDataError as error:
+            self._note(f"whether the front month of {contract.root} moves on is not known before the next session, so a roll may be told late: {error}")
+            return
         for roll in rolls:
             self._note(f"the front month of {roll.old.root} is {roll.new.symbol} now, it was {roll.old.symbol}")
             self._put(roll)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._note(f"{task.get_name()} are not told any more: {type(error).__name__}: {error}")
 
     async def _listed(self, contract: Contract) -> Sequence[Month]:
         while True:

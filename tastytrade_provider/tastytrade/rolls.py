@@ -96,19 +96,23 @@ def rule_of(future: Future) -> RollRule:
     return RollRule(f"TastyTrade's listing, rule '{product.roll.name}'", product.roll.business_days_offset, product.roll.first_notice, months=months)
 
 
-def volumes_of(bars: Mapping[str, pd.DataFrame], until: dt.date) -> dict[dt.date, dict[str, float]]:
+def volumes_of(bars: Mapping[str, pd.DataFrame | None], until: dt.date) -> dict[dt.date, dict[str, float]]:
     """`Volumes` from the bars frame of each month by contract symbol, for the sessions before the one labelled `until`, which is not over.
+    None instead of a frame: the month did not trade in all of them.
 
     Bars of any timeframe up to a day. A session with an incomplete bar, or one without a volume, is left out: it would look like one of little trade.
     """
     volumes: dict[dt.date, dict[str, float]] = {}
     for symbol, frame in bars.items():
+        if frame is None:
+            continue
         labels, traded, whole = frame["session"].to_numpy().astype("M8[D]"), frame["volume"].to_numpy(np.float64), frame["complete"].to_numpy(np.bool_)
         for label in np.unique(labels):
             day, held = dt.date.fromisoformat(str(label)), labels == label
             if day < until and whole[held].all() and np.isfinite(traded[held]).all():
                 volumes.setdefault(day, {})[symbol] = float(traded[held].sum())
-    return volumes
+    idle = dict.fromkeys((symbol for symbol, frame in bars.items() if frame is None), 0.0)
+    return {day: traded | idle for day, traded in volumes.items()}
 
 
 def roll_day(month: Month, rule: RollRule, holidays: Collection[dt.date] = ()) -> dt.date:
@@ -203,12 +207,13 @@ class RollWatch:
     def update(self, months: Sequence[Month], now_ns: int) -> list[Roll]:
         """A new listing, in effect from the next open: the sessions up to now are judged by the one before, whose rolls are returned.
 
-        Months that are no longer listed are remembered without their flag.
+        Months that are no longer listed are remembered without their flag. Raises as `front`, of the listing before: the new one is taken all the same.
         """
-        rolls = self.advance(now_ns)
-        unflagged = {symbol: replace(month, is_active=False) for symbol, month in self._months.items()}
-        self._months = unflagged | {month.contract.symbol: month for month in months}
-        return rolls
+        try:
+            return self.advance(now_ns)
+        finally:
+            unflagged = {symbol: replace(month, is_active=False) for symbol, month in self._months.items()}
+            self._months = unflagged | {month.contract.symbol: month for month in months}
 
     def add_volumes(self, label: dt.date, volumes: Mapping[str, float]) -> None:
         """Contracts traded by symbol in the session of that label, once it is over. Said again, it replaces."""

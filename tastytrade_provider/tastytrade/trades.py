@@ -10,9 +10,8 @@ from typing import Any
 
 from ..dxlink.messages import Subscription as Item
 from ..errors import ConnectionLost, MarketDataError, RequestTimeout
-from ..journal import Journal
 from ..model import Contract, Gap, Quote, Roll, TradeBatch
-from ..provider import Subscription
+from ..provider import GapLog, Subscription
 from ..settings import TastytradeSettings
 from .board import Board
 from .dialogue import Columns, Dialogue
@@ -22,6 +21,7 @@ from .ladder import Source, TickQuality
 from .line import Line, TradeSubscription
 from .mapping import FIELDS, TIME_AND_SALE, TradeDecoder
 from .quotes import LastTrade
+from .recording import Recording
 from .rung import Rung, Wanted
 
 _GAP_AFTER_S = 2.0  # without a trade this long after a reconnect, the gap is told by the clock
@@ -34,7 +34,7 @@ _TICK_S = 1.0
 class Trades:
     """One `Line` per contract, over however many connections there are.
 
-    dialogues  the connections now        refill     asks the feed's history: (contract, from UTC ns) -> what it has
+    dialogues  the connections now        refill     asks the feed's history: (contract, from UTC ns, None) -> what it has
     board      to hear quotes and last trades where TimeAndSale is silent
     note       told in a sentence what happened
     wait       True: a slow consumer makes the feed wait, and silence means nothing
@@ -46,16 +46,16 @@ class Trades:
         rules: Any,
         board: Callable[[Callable[[Quote | LastTrade], None]], Board],
         dialogues: Callable[[], Sequence[Dialogue]],
-        refill: Callable[[Contract, int], Awaitable[Refill]],
+        refill: Callable[[Contract, int, None], Awaitable[Refill]],
         note: Callable[[str], object],
         *,
         wait: bool,
     ) -> None:
         self.lines: dict[str, Line] = {}
         self.decoder = TradeDecoder()
-        self.journal: Journal | None = None
+        self.recording = Recording(self.lines, note)
         self.board = board(self._substitute)
-        self.gaps: deque[Gap] = deque(maxlen=100)
+        self.gaps = GapLog()
         self.failed: deque[str] = deque(maxlen=20)
         self.lag_ms: float | None = None
         self._settings, self._rules, self._dialogues, self._refill_from, self._note, self._wait = settings, rules, dialogues, refill, note, wait
@@ -73,14 +73,16 @@ class Trades:
             wanted: Wanted = "time_and_sale" if self._wait else self._settings.delta_source  # a tape waits, so its silence means nothing
             line = self.lines[contract.streamer_symbol] = Line(contract, Intake(**self._rules), Rung(wanted, _now_s()))
             self._quality[contract.streamer_symbol] = TickQuality(self._settings.invalid_ticks)
-            if self.journal is not None:
-                self.journal.watch(contract, self._rules)
             self.decoder.watch(contract)
         listener: TradeSubscription = Subscription(contract, wait=self._wait, on_cancel=self._cancelled, on_room=self._room, on_failure=self.note_failure)
         is_first = line.join(listener, time.time_ns())
         if is_first:
+            self.recording.watch(line, self._rules)
             line.rung.start_over(_now_s())
             self._listen(line)
+        if not self.recording.is_ready:  # what comes is to be kept: it is asked for once it can be
+            self.recording.open(self._recorded)
+            return listener
         for dialogue in self._dialogues():
             if is_first and self.first_source == "time_and_sale":
                 dialogue.ask_trades([Item(TIME_AND_SALE, contract.streamer_symbol)])
@@ -88,9 +90,25 @@ class Trades:
                 listener.grant()
         return listener
 
+    def _recorded(self, failure: MarketDataError | None) -> None:
+        """The journal is open, or cannot be: then nothing is subscribed."""
+        if failure is not None:
+            self.end(failure)
+        for line in self.lines.values():
+            line.rung.start_over(_now_s())
+        for dialogue in self._dialogues():
+            dialogue.ask_trades(self.wanted())
+            if dialogue.grants("STREAM"):
+                self.grant()
+
+    def grant(self) -> None:
+        """The channel is open: those who waited for it need not any more, unless the journal is not."""
+        for listener in self.listeners() if self.recording.is_ready else ():
+            listener.grant()
+
     def wanted(self) -> list[Item]:
         """What the feed is to be asked for."""
-        is_asked = self.first_source == "time_and_sale"
+        is_asked = self.first_source == "time_and_sale" and self.recording.is_ready
         return [Item(TIME_AND_SALE, symbol) for symbol, line in self.lines.items() if line.listeners and is_asked]
 
     def listeners(self) -> list[TradeSubscription]:
@@ -134,17 +152,20 @@ class Trades:
 
     def take(self, raws: Sequence[bytes], received_ns: Sequence[int], columns: Columns) -> bool:
         """Messages of trades. True where a listener is full, and the feed should wait."""
-        is_full, journal = False, self.journal
-        if journal is not None:
-            journal.append(raws, received_ns, {TIME_AND_SALE: tuple(columns(TIME_AND_SALE))})
-        for batch in self.decoder.decode(raws, received_ns, columns):
-            line = self.lines[batch.contract.streamer_symbol]
-            self._quality[batch.contract.streamer_symbol].add(batch, received_ns[-1])
+        is_full = False
+        self.recording.keep(raws, received_ns, columns(TIME_AND_SALE))
+        for decoded in self.decoder.decode(raws, received_ns, columns):
+            line = self.lines[decoded.contract.streamer_symbol]
+            self._quality[decoded.contract.streamer_symbol].add(decoded, received_ns[-1])
+            batch = line.guard.admit(decoded)
+            if batch is None:
+                continue
             if line.rung.listens or line.rung.is_inferred:
                 batch = self._told(line, batch)
             items = line.take(batch)
             if items and isinstance(items[-1], TradeBatch):
                 self.lag_ms = (int(items[-1].received_ns[-1]) - int(items[-1].time_ns[-1])) / 1e6
+            self.recording.taken(batch)
             is_full |= self.hand_over(line, items, before_read=True)
         return is_full
 
@@ -153,9 +174,8 @@ class Trades:
         is_full = False
         for item in items:
             if isinstance(item, Gap):
-                self.gaps.append(item)
-                if self.journal is not None:
-                    self.journal.append_gap(item, before_read=before_read)
+                self.gaps.add(item)
+                self.recording.tell(item, before_read=before_read)
             is_full |= line.put(item)
         return is_full
 
@@ -219,9 +239,9 @@ class Trades:
         try:
             async with asyncio.timeout(_REFILL_S):
                 found = await self._missed(line, start_ns)
-            items = line.refill(found.batch, found.cut_ns)
-            if self.journal is not None and found.raw is not None:
-                self.journal.append([found.raw], [time.time_ns()], {TIME_AND_SALE: FIELDS})
+            items = line.refill(line.guard.within(found.batch, time.time_ns()), found.cut_ns)
+            if found.raw is not None:
+                self.recording.keep([found.raw], [time.time_ns()], FIELDS)
         except ConnectionLost:
             return
         except (MarketDataError, TimeoutError) as error:
@@ -235,7 +255,7 @@ class Trades:
         """What an outage cost, asked for until there is an answer. A little from before it too: the last messages may not have come in order."""
         while True:
             try:
-                return await self._refill_from(line.contract, start_ns - _REORDERED_NS)
+                return await self._refill_from(line.contract, start_ns - _REORDERED_NS, None)
             except RequestTimeout:  # the server closed the channel: perhaps all of them, then `_lost` ends this
                 await asyncio.sleep(_REFILL_AGAIN_S)
 
@@ -269,6 +289,7 @@ class Trades:
         """TimeAndSale after a silence; what is left of it to be taken."""
         was, batch = line.rung.source, line.told(batch, _now_s())
         if was != line.rung.source:
+            self.recording.pause(line)
             self._note(f"{line.contract.symbol}: TimeAndSale comes; trades are those of the exchange again")
         self._listen(line)
         return batch
@@ -308,8 +329,10 @@ class Trades:
         names = ("duplicates", "orphans", "corrections", "cancels", "off_tick", "off_step")
         found: dict[str, Any] = {name: sum(getattr(one, name) for one in counts) for name in names}
         return found | {
+            "rejected": self.decoder.rejected + sum(line.guard.rejected for line in lines),
+            "rejects": (*self.decoder.rejects, *(text for line in lines for text in line.guard.rejects)),
             "trades": sum(one.trades for one in counts) + sum(line.inferred for line in lines),
-            "sides": dict(sides), "excluded": dict(excluded), "lag_ms": self.lag_ms, "gaps": tuple(self.gaps), "failed": tuple(self.failed),
+            "sides": dict(sides), "excluded": dict(excluded), "lag_ms": self.lag_ms, "failed": tuple(self.failed), **self.gaps.status(),
             "delta_source": self.sources(),
         }  # fmt: skip
 

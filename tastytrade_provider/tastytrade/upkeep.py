@@ -11,11 +11,24 @@ from ..errors import AuthenticationFailed, MarketDataError, NotEntitled, RateLim
 RENEW_BEFORE_S = 600.0
 """A token is renewed so long before it expires, or after half of its life where that is shorter."""
 LIFE_S = 23 * 3600.0
-"""How long a token is trusted where the server does not say until when it is good. TastyTrade's documentation says 24 hours."""
+"""How long a token is trusted at most where the server does not say until when it is good. TastyTrade's documentation says 24 hours."""
+_DAY_S = 86_400.0
 OVERLAP_S = 10.0
 """Two connections run beside each other for so long when the token is renewed: then the new one surely delivers all that the old one does."""
 _REFUSALS = 5  # as many logins refused in a row are final: more would get the address blocked
 _SESSIONS_S = 120.0  # wait for another session of the same login to end
+
+
+def trusted_s(wall_s: float) -> float:
+    """How long a token of this moment is trusted where the server does not say until when it is good: until the midnight of UTC, about which live servers
+    let every token expire (vanillaTTFeedHub KI-002), 23 hours at most. `wall_s` is Unix time. One that is fetched so shortly before midnight that it is
+    itself the renewal is trusted for longer.
+
+    >>> trusted_s(20 * 3600.0) / 3600, trusted_s(0.5 * 3600.0) / 3600, trusted_s(23.9 * 3600.0) / 3600
+    (4.0, 23.0, 23.0)
+    """
+    left_s = _DAY_S - wall_s % _DAY_S
+    return min(LIFE_S, left_s) if left_s >= 2 * RENEW_BEFORE_S else LIFE_S
 
 
 class Act(Enum):
@@ -63,11 +76,11 @@ class Upkeep:
                 return act
         return None
 
-    def opened(self, now_s: float, life_s: float | None) -> None:
-        """A connection stands; its token is good for so many seconds, or nobody knows (None)."""
+    def opened(self, now_s: float, life_s: float) -> None:
+        """A connection stands; its token is good for so many seconds (see `trusted_s` where nobody knows)."""
         if self._is_open:
             self._retire_at = now_s + OVERLAP_S
-        life_s = LIFE_S if life_s is None else max(life_s, 1.0)
+        life_s = max(life_s, 1.0)
         self._is_open, self.attempts, self._opened_s = True, 0, now_s
         self._open_at, self._renew_at = math.inf, now_s + max(life_s - RENEW_BEFORE_S, life_s / 2)
 

@@ -19,7 +19,9 @@ P13  status accounts for every row: trades, corrections, cancels, excluded, dupl
 P14  no secret in what a provider shows of itself, nor in its errors
 P15  the blocking twin gives the same trades
 P16  a subscription made before connect gets every trade
-P17 and on: bars, history, quotes, summaries, in tests/checks/provider_data.py
+P30  a symbol where a contract is wanted raises UsageError, which says how to get one
+P31  history without a start is the current session, trades as bars
+P17 to P29: bars, history, quotes, summaries, in tests/checks/provider_data.py
 """
 
 from __future__ import annotations
@@ -29,14 +31,14 @@ import datetime as dt
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pytest
 
 from tastytrade_provider import blocking
 from tastytrade_provider.emulator import Oddities, Print
-from tastytrade_provider.errors import NotSupported, UnknownContract, UsageError
+from tastytrade_provider.errors import NoData, NotSupported, UnknownContract, UsageError
 from tastytrade_provider.model import COLUMNS, Action, AggressorSide, Contract, Gap, SideSource, TradeBatch
 from tastytrade_provider.provider import Capabilities, DataProvider, Subscription
 from tests.checks.sources import LIMIT_S, Excerpt, excerpt, until
@@ -388,6 +390,36 @@ async def p16_a_subscription_made_before_connect_gets_every_trade(make: Make) ->
         assert_as_published(trades_of(await gathering), stage.source, stage.provider.capabilities)
 
 
+async def p30_a_symbol_is_no_contract(make: Make) -> None:
+    async with make(excerpt()) as stage, stage.provider as provider:
+        able, symbol = provider.capabilities, cast(Contract, "ES")
+        calls: list[tuple[bool, Callable[[], Any]]] = [
+            (able.trades, lambda: provider.subscribe_trades(symbol)),
+            (able.trades, lambda: provider.follow_trades(symbol)),
+            (able.quotes, lambda: provider.subscribe_quotes(symbol)),
+            (able.bars, lambda: provider.subscribe_bars(symbol)),
+            (able.summary, lambda: provider.subscribe_summary(symbol)),
+            (able.historical_bars, lambda: provider.historical_bars(symbol)),
+            (able.historical_bars, lambda: provider.earliest(symbol)),
+            (able.historical_trades, lambda: provider.historical_trades(symbol)),
+        ]
+        for is_able, call in calls:
+            if is_able:
+                with pytest.raises(UsageError, match=r"'ES' is a str; a Contract is accepted: await provider\.resolve\('ES'\)"):
+                    await call()
+
+
+async def p31_history_without_a_start_is_the_current_session(make: Make) -> None:
+    async with make(excerpt(roots=("ES",), is_endless=True)) as stage, stage.provider as provider:
+        if not (provider.capabilities.historical_trades and provider.capabilities.historical_bars):
+            return
+        contract = await provider.resolve("ES")
+        end = dt.datetime.fromtimestamp(stage.source.start_ns // 10**9 - 3600, dt.UTC)  # an hour before anything was traded: Monday 13:30 UTC
+        for call in (provider.historical_trades(contract, end=end), provider.historical_bars(contract, end=end)):
+            with pytest.raises(NoData):  # of a session that had begun
+                await call
+
+
 CARDS = (
     p01_connect_and_disconnect_may_be_called_twice,
     p02_every_form_of_a_symbol_gives_the_one_contract,
@@ -405,4 +437,6 @@ CARDS = (
     p14_no_secret_is_shown,
     p15_the_blocking_twin_gives_the_same_trades,
     p16_a_subscription_made_before_connect_gets_every_trade,
+    p30_a_symbol_is_no_contract,
+    p31_history_without_a_start_is_the_current_session,
 )

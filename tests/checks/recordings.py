@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from tastytrade_provider import create_provider
 from tastytrade_provider.demo import DemoProvider
 from tastytrade_provider.emulator import CLIENT_SECRET, REFRESH_TOKEN
 from tastytrade_provider.journal import Journal
+from tastytrade_provider.model import TradeBatch
 from tastytrade_provider.replay import ReplayProvider
 from tests.checks.providers import Stage
 from tests.checks.sources import Excerpt, until
@@ -53,3 +55,17 @@ async def replay(source: Excerpt) -> AsyncIterator[Stage]:
 
         yield Stage(provider, source, finish, lambda: len(source.prints()), waits=True, secrets=lambda: secrets)
         await provider.disconnect()
+
+
+async def _record_until_killed(api_url: str, folder: str) -> None:
+    """A live provider that records ES, and writes how many trades it was told so far."""
+    login = {"client_secret": CLIENT_SECRET, "refresh_token": REFRESH_TOKEN, "api_url": api_url}
+    async with create_provider({"data_provider": "tastytrade", "tastytrade": login, "journal": {"enabled": True, "path": folder}}) as provider:
+        told = 0
+        async for item in provider.subscribe_trades(await provider.resolve("ES")):
+            told += len(item) if isinstance(item, TradeBatch) else 0
+            print(told, flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(_record_until_killed(*sys.argv[1:]))

@@ -6,7 +6,9 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tastytrade_provider.emulator import Market, Oddities, Print, QuoteChange
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
 
 LIMIT_S = 30.0
 """How long anything may take before it counts as not coming."""
+
+
+@lru_cache(maxsize=8)
+def _events(market: Market, count: int) -> Iterator[Print | QuoteChange]:
+    """To be copied, which begins anew with what was made up before: that takes longer than many a test, and most want the same market."""
+    return itertools.tee(itertools.islice(market, count), 1)[0]
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Excerpt:
         return self.market.start_ns
 
     def __iter__(self) -> Iterator[Print | QuoteChange]:
-        return itertools.islice(iter(self.market), self.events)
+        return copy(_events(self.market, self.events))
 
     def prints(self, contract: Contract | None = None) -> list[Print]:
         """Its prints, of one contract or of all."""

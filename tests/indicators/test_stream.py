@@ -55,6 +55,12 @@ async def test_each_closed_bar_comes_with_its_values() -> None:
     assert live.values["cvd"] == 7
 
 
+async def test_a_symbol_is_no_contract() -> None:
+    symbol: Any = "ES"
+    with pytest.raises(UsageError, match=r"'ES' is a str; a Contract is accepted: await provider\.resolve\('ES'\)"):
+        IndicatorManager().stream(Feed(), symbol)
+
+
 async def test_without_names_the_configured_ones_run() -> None:
     live = IndicatorManager(names=["cvd"]).stream(Feed(), ES)
     assert list(live.values) == ["cvd", "cvd_open", "cvd_high", "cvd_low"]

@@ -121,7 +121,12 @@ async def error_of(work: Coroutine[Any, Any, object]) -> MarketDataError:
         (an_answer(400, {"error_code": "invalid_client", "error_description": f"no client {SECRET}"}), AuthenticationFailed, 400, "TT_SECRET"),
         (an_answer(401, HTML), AuthenticationFailed, 401, "refused the login"),
         (an_answer(400, {"error": "invalid_grant"}), AuthenticationFailed, 400, "TT_REFRESH"),  # RFC 6749: the SDK raises AttributeError
-        (an_answer(403, refused("not_permitted", "Scope missing")), NotEntitled, 403, "does not grant this login the login.*Scope missing"),
+        (
+            an_answer(403, refused("not_permitted", "Scope missing")),
+            NotEntitled,
+            403,
+            "TastyTrade does not let this login in .HTTP 403.: not_permitted: Scope missing",
+        ),
         (an_answer(404, HTML), FeedError, 404, "HTTP 404 to the login"),
         (an_answer(429, "", Retry_After="7"), RateLimited, 429, "try again in 7 s"),
         (an_answer(429, HTML), RateLimited, 429, "try again later"),

@@ -487,6 +487,16 @@ def test_a_bar_that_a_gap_touches_comes_again_with_the_totals_of_its_candle() ->
     assert [(item.complete, item.revision) for item in filled if isinstance(item, Bar)] == [(True, 2)]
 
 
+def test_a_gap_that_reaches_back_to_a_candle_does_not_hand_it_over_twice() -> None:
+    join = a_join()
+    join.begin_without()
+    candle = replace(a_bar(0, buy=7.0), start_ns=OPEN, end_ns=OPEN + MINUTE_NS)
+    assert join.mend([candle]) == [candle]
+    join.take(Gap(ES, OPEN + 20 * S, OPEN + 70 * S, "no time_and_sale"))
+    assert join.torn_due(OPEN + 122 * S) == (OPEN, OPEN + 2 * MINUTE_NS)
+    assert join.patch([candle]) == []
+
+
 def test_a_candle_that_tells_no_more_than_the_trades_changes_nothing() -> None:
     join = Join(ES, M1, "eth", None, SEAM_NS, "exclude")
     join.begin(a_batch(time_ns=[SEAM_NS - S], price=[6000.0], size=[1.0], index=[1]))

@@ -104,9 +104,9 @@ async def test_when_time_and_sale_comes_after_all_it_takes_over_and_nothing_is_c
     assert sides(told) == {int(SideSource.EXCHANGE)}
 
 
-async def test_candle_alone_knows_no_live_trades_and_says_where_to_go() -> None:
+async def test_candle_alone_knows_no_trades_and_says_where_to_go() -> None:
     async with an_emulator(excerpt()) as emulator, a_provider(emulator, delta_source="candle") as provider:
-        with pytest.raises(NotSupported, match="historical_bars gives them"):
+        with pytest.raises(NotSupported, match="subscribe_bars and historical_bars give them"):
             provider.subscribe_trades(emulator.source.contracts[0])
         assert provider.status().delta_source == "candle"
 

@@ -124,9 +124,7 @@ async def test_trades_that_the_feed_does_not_have_are_an_error_and_not_an_empty_
 async def test_candles_that_contradict_the_trades_of_the_same_minutes_are_served_without_a_split(is_swapped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     source = Excerpt(Market(seed=5, roots=("ES",), prints_per_s=2.0), 4000)
     if is_swapped:
-        right = columns.COLUMNS["Candle"]
-        swap = {"bidVolume": "askVolume", "askVolume": "bidVolume"}
-        monkeypatch.setitem(columns.COLUMNS, "Candle", tuple(swap.get(name, name) for name in right))
+        swapped(monkeypatch)
     async with Emulator(source, speed="max", start_on=("TimeAndSale",)) as emulator, create_provider(login(emulator)) as provider:
         es = await provider.resolve("ES")
         provider.subscribe_trades(es).on(lambda item: None)
@@ -141,6 +139,56 @@ async def test_candles_that_contradict_the_trades_of_the_same_minutes_are_served
         assert set(frame.delta_source) == ({"none"} if is_swapped else {"candle"})
         assert frame.buy_volume.isna().all() == is_swapped
         assert frame.volume.notna().all()
+
+
+def swapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feed whose candles call bought what was sold."""
+    right = columns.COLUMNS["Candle"]
+    swap = {"bidVolume": "askVolume", "askVolume": "bidVolume"}
+    monkeypatch.setitem(columns.COLUMNS, "Candle", tuple(swap.get(name, name) for name in right))
+
+
+@pytest.mark.parametrize("timeframe", ["5m", "15s"])
+async def test_bars_of_any_timeframe_have_their_split_compared_where_minutes_of_trades_are_known(timeframe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Excerpt(Market(seed=5, roots=("ES",), prints_per_s=2.0), 4000)
+    swapped(monkeypatch)
+    async with Emulator(source, speed="max", start_on=("TimeAndSale",)) as emulator, create_provider(login(emulator)) as provider:
+        es = await provider.resolve("ES")
+        provider.subscribe_trades(es).on(lambda item: None)
+        await emulator.wait_finished()
+        last = source.prints()[-1].time_ns
+        line = provider._lines[es.streamer_symbol]  # type: ignore[attr-defined]
+        await until(lambda: line.intake.last_time_ns == last, "the last trade did not come")
+        for _ in range(2):
+            found = await provider.historical_bars(es, timeframe, _iso(source.start_ns), _iso(last))
+            assert (found.buy_volume.isna().all(), set(found.delta_source)) == (True, {"none"})
+            assert found.attrs["counts"]["split_refused"] == len(found)
+        notes = [note for note in provider.status().notes if "served without bought and sold volume" in note]
+    assert len(notes) == 1
+    assert es.symbol in notes[0]
+
+
+async def test_candles_that_cannot_be_read_are_told_with_the_frame_and_in_the_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Excerpt(Market(seed=5, roots=("ES",), prints_per_s=2.0), 4000)
+    rows_of = Snapshot.rows
+
+    def spoilt(snapshot: Snapshot) -> list[Any]:
+        rows = [dict(row) for row in rows_of(snapshot)]
+        for row in rows[2:4]:
+            row["high"] = "NaN"
+        return rows
+
+    async with of_the_past(source) as emulator, create_provider(login(emulator)) as provider:
+        es = await provider.resolve("ES")
+        whole = await provider.historical_bars(es, "1m", _iso(source.start_ns))
+        monkeypatch.setattr(Snapshot, "rows", spoilt)
+        found = await provider.historical_bars(es, "1m", _iso(source.start_ns))
+        again = await provider.historical_bars(es, "1m", _iso(source.start_ns))
+        status = provider.status()
+    assert found.index.tolist() == whole.index.delete([2, 3]).tolist()
+    assert [frame.attrs["counts"]["rejected"] for frame in (whole, found, again)] == [0, 2, 2]  # of this call alone
+    assert status.rejected == 4
+    assert all("a price is missing" in reject for reject in status.rejects)
 
 
 async def test_historical_trades_are_the_prints_each_once_and_marked() -> None:

@@ -17,8 +17,9 @@ from tastytrade_provider import create_provider
 from tastytrade_provider.dxlink.connection import Connection
 from tastytrade_provider.dxlink.messages import DataFormat, ErrorKind
 from tastytrade_provider.emulator import Emulator, Oddities, Print, Wire, load_tape
+from tastytrade_provider.emulator.instruments import future
 from tastytrade_provider.emulator.visitor import Visitor
-from tastytrade_provider.errors import AuthenticationFailed, ConnectionLost, RequestTimeout, SessionConflict, UsageError
+from tastytrade_provider.errors import AuthenticationFailed, ConnectionLost, NoData, RequestTimeout, SessionConflict, UsageError
 from tastytrade_provider.indicators import IndicatorManager
 from tastytrade_provider.model import Action, AggressorSide, Contract, Gap, SideSource, TradeBatch, TradeFlag
 from tastytrade_provider.tastytrade import dialogue as dialogue_shell
@@ -31,6 +32,7 @@ from tastytrade_provider.tastytrade.stream import Stream
 from tastytrade_provider.watch import Watched
 from tests.checks.providers import assert_as_published, gather, trades_of
 from tests.checks.sources import LIMIT_S, Excerpt, a_tape, excerpt, until
+from tests.emulator.exchange import AList, a_print, a_quote
 from tests.test_providers import finish, login
 
 
@@ -547,3 +549,30 @@ async def test_one_correction_and_one_cancel_give_the_bar_footprint_and_cvd_work
         6000.25: {"buy_volume": 1, "sell_volume": 0},
     }
     assert (status.trades, status.corrections, status.cancels, status.orphans) == (4, 1, 1, 0)
+
+
+# --- the front month by volume
+
+
+async def volume_front(*traded: Contract) -> str:
+    """The front month of ES by volume on Wednesday 2026-11-25, where only these months traded, on Monday and Tuesday."""
+    contracts = traded or (future("ES", 2026, 12),)
+    two_days = [(day, number, contract) for day in (-1, 0) for number, contract in enumerate(traded, start=1)]
+    prints = [a_print(day * 86_400, sequence=number, size=float(number))._replace(contract=contract) for day, number, contract in two_days]
+    opened = a_quote(86_400)._replace(contract=contracts[0])
+    source = AList([*prints, opened], contracts=contracts)
+    async with an_emulator(source, live_from_ns=opened.at_ns) as emulator, a_provider(emulator) as provider:
+        provider._wall_ns = lambda: opened.at_ns
+        return (await provider.front_month("ES", "volume")).symbol
+
+
+async def test_a_month_that_did_not_trade_in_a_week_is_the_front_by_volume_no_more_and_no_error() -> None:
+    december, march = future("ES", 2026, 12), future("ES", 2027, 3)
+    assert await volume_front(december) == "/ESZ6"
+    assert await volume_front(march) == "/ESH7"
+    assert await volume_front(december, march) == "/ESH7"  # which traded two lots a day for one
+
+
+async def test_where_no_month_traded_in_a_week_there_is_no_front_month_by_volume() -> None:
+    with pytest.raises(NoData, match=r"none of /ESZ6, /ESH7, /ESM7 traded in the last 7 days"):
+        await volume_front()

@@ -13,7 +13,8 @@ from tastytrade_provider.dxlink.connection import Connection
 from tastytrade_provider.dxlink.messages import Subscription as Item
 from tastytrade_provider.dxlink.messages import feed_data
 from tastytrade_provider.dxlink.rows import encode_compact, index_of
-from tastytrade_provider.errors import FeedError
+from tastytrade_provider.dxlink.turns import ChannelState
+from tastytrade_provider.errors import FeedError, RequestTimeout
 from tastytrade_provider.tastytrade.mapping import TIME_AND_SALE
 from tastytrade_provider.tastytrade.requests import SnapshotRequest
 from tastytrade_provider.tastytrade.stream import Stream
@@ -42,6 +43,14 @@ async def test_a_correction_that_comes_behind_a_cut_snapshot_does_not_make_it_lo
     request.take([a_message(request, (5000, BEGIN, "NEW"), (4000, SNIP, "NEW")), a_message(request, (1000, 0, "CORRECTION"))])
     snapshot = await request.result()
     assert (snapshot.ended_by, snapshot.first_time_ms, len(snapshot.rows())) == ("snip", 4000, 2)
+
+
+async def test_a_channel_that_the_server_closed_is_not_closed_again() -> None:
+    request = a_request()
+    request._stream.protocol.channels[request.channel].state = ChannelState.CLOSED
+    request.fail(RequestTimeout("the server closed it"))
+    with pytest.raises(RequestTimeout, match="the server closed it"):
+        await request.result()
 
 
 async def test_a_refusal_that_comes_when_nobody_waits_any_more_is_no_error_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -74,6 +74,29 @@ async def test_a_listing_that_cannot_be_had_is_asked_for_again_and_noted() -> No
     assert sum("could not be listed" in note for note in world.notes) == 2
 
 
+async def test_a_flag_that_is_on_an_expired_month_is_noted_and_the_next_listing_is_looked_at() -> None:
+    day_ns = 86_400_000_000_000
+    world = World(moves_on_ns=MONDAY_NOON_NS + 8 * day_ns)  # the flag stays on December until after its last trade on Friday
+    await world.watch(DEC, days=10)
+    [(told_ns, roll)] = world.rolls
+    assert (roll.old, roll.new) == (DEC, MAR)
+    assert told_ns - MONDAY_NOON_NS > 8 * day_ns
+    assert any("is not known before the next session" in note and "/ESZ6 (last trade 2026-12-18)" in note for note in world.notes)
+
+
+async def test_a_task_that_dies_of_something_else_says_so() -> None:
+    world = World(moves_on_ns=0)
+
+    async def months(root: str) -> Sequence[Month]:
+        raise KeyError("a listing nobody foresaw")
+
+    rolling = Rolling(months, lambda roll: None, world.notes.append)
+    rolling.watch(DEC)
+    await until(lambda: world.notes, "nothing is said")
+    await rolling.stop()
+    assert world.notes == ["rolls of ES are not told any more: KeyError: 'a listing nobody foresaw'"]
+
+
 async def test_what_has_no_months_is_not_watched() -> None:
     world = World(moves_on_ns=0)
     await world.watch(Contract("SPY", "SPY", "SPY", calendar="NYSE"))

@@ -299,6 +299,14 @@ def test_a_session_that_is_not_wholly_known_has_no_volume() -> None:
     assert volumes_of({}, day("2024-09-13")) == {}
 
 
+def test_a_month_that_did_not_trade_has_a_volume_of_none_in_each_session_of_the_others() -> None:
+    far = a_frame(("2024-09-10", 3.0, True), ("2024-09-11", 20.0, True))
+    volumes = volumes_of({"/ESU4": None, "/ESZ4": far}, day("2024-09-12"))
+    assert volumes == {day("2024-09-10"): {"/ESU4": 0.0, "/ESZ4": 3.0}, day("2024-09-11"): {"/ESU4": 0.0, "/ESZ4": 20.0}}
+    assert front(LINE, day("2024-09-12"), "volume", volumes=volumes) == ESZ4.contract
+    assert volumes_of({"/ESU4": None}, day("2024-09-12")) == {}
+
+
 def test_two_sessions_of_bars_in_which_the_next_month_trades_more_make_a_roll() -> None:
     watch = RollWatch(LINE, "volume")
     assert watch.advance(at("2024-09-10 12:00")) == []

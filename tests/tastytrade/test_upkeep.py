@@ -8,10 +8,10 @@ import pytest
 
 from tastytrade_provider.backoff import backoff_s
 from tastytrade_provider.errors import AuthenticationFailed, ConnectionLost, MarketDataError, NotEntitled, RateLimited, SessionConflict
-from tastytrade_provider.tastytrade.upkeep import LIFE_S, OVERLAP_S, RENEW_BEFORE_S, Act, Upkeep
+from tastytrade_provider.tastytrade.upkeep import LIFE_S, OVERLAP_S, RENEW_BEFORE_S, Act, Upkeep, trusted_s
 
 
-def opened(life_s: float | None = None, at_s: float = 0.0) -> Upkeep:
+def opened(life_s: float = LIFE_S, at_s: float = 0.0) -> Upkeep:
     upkeep = Upkeep()
     upkeep.opened(at_s, life_s)
     return upkeep
@@ -27,17 +27,39 @@ def lost(at_s: float = 0.0) -> Upkeep:
     ("life_s", "renewed_at_s"),
     [
         (86400.0, 86400.0 - RENEW_BEFORE_S),
-        (None, LIFE_S - RENEW_BEFORE_S),
         (900.0, 450.0),  # ten minutes before the end would be too early
         (-5.0, 0.5),  # by a clock that is wrong it has expired already: still not at once, over and over
     ],
 )
-def test_a_token_is_renewed_before_it_expires(life_s: float | None, renewed_at_s: float) -> None:
+def test_a_token_is_renewed_before_it_expires(life_s: float, renewed_at_s: float) -> None:
     upkeep = opened(life_s, at_s=1000.0)
     assert upkeep.due_s == 1000.0 + renewed_at_s
     assert upkeep.advance(999.9 + renewed_at_s) is None
     assert upkeep.advance(1000.0 + renewed_at_s) is Act.RENEW
     assert upkeep.advance(1000.1 + renewed_at_s) is None  # once: it is under way
+
+
+MIDNIGHT_S = 1_795_564_800.0  # Wednesday 2026-11-25 00:00 UTC, as the Globex session of that day runs
+
+
+@pytest.mark.parametrize(
+    ("fetched", "renewed"),
+    [
+        ("-12:00", "-00:10"),
+        ("-00:20", "-00:10"),
+        ("-00:19", "+22:31"),  # it is the renewal before midnight itself; 22 hours 50 minutes on
+        ("-00:10", "+22:40"),
+        ("+00:00", "+22:50"),
+        ("+00:30", "+23:20"),
+        ("+01:30", "+23:50"),  # before the next midnight
+    ],
+)
+def test_a_token_whose_end_nobody_told_is_renewed_ten_minutes_before_midnight_utc(fetched: str, renewed: str) -> None:
+    def seconds(text: str) -> float:
+        return (-1 if text[0] == "-" else 1) * (int(text[1:3]) * 3600.0 + int(text[4:]) * 60.0)
+
+    life_s = trusted_s(MIDNIGHT_S + seconds(fetched))
+    assert opened(life_s, at_s=seconds(fetched)).due_s == seconds(renewed)
 
 
 def test_the_older_connection_is_closed_when_both_have_run_for_a_while() -> None:
@@ -100,7 +122,7 @@ def test_a_success_forgets_the_failures() -> None:
         now_s = upkeep.due_s
         upkeep.advance(now_s)
         upkeep.failed(now_s, AuthenticationFailed("no"), chance=0.0)
-    upkeep.opened(100.0, None)
+    upkeep.opened(100.0, LIFE_S)
     upkeep.lost(200.0, chance=0.0)
     assert upkeep.due_s == 200.25
     for _ in range(4):

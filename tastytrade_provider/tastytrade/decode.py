@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +15,9 @@ from ..journal import Context, Reader
 from ..journal.context import decode_gap
 from ..journal.records import Kind, Record
 from ..model import Action, Contract, Gap, Quote, TradeBatch
-from ..tastytrade.intake import Intake
-from ..tastytrade.mapping import TradeDecoder
+from .ahead import TimeGuard
+from .intake import Intake
+from .mapping import TradeDecoder
 
 
 class Read(NamedTuple):
@@ -34,9 +35,11 @@ class _Line:
     contract: Contract
     intake: Intake
     stopped_ns: int | None = None
+    guard: TimeGuard = field(default_factory=TimeGuard)
 
     def take(self, batch: TradeBatch) -> list[TradeBatch | Gap]:
-        taken = self.intake.take(batch)
+        admitted = self.guard.admit(batch)
+        taken = None if admitted is None else self.intake.take(admitted)
         if taken is None:
             return []
         gap = self._ended_by(taken)
@@ -53,25 +56,35 @@ class _Line:
         return Gap(self.contract, start_ns, int(batch.time_ns[later[0]]) + 1, "recording stopped")
 
 
+class _AsSent(Intake):
+    """Lets every row pass."""
+
+    def take(self, batch: TradeBatch) -> TradeBatch | None:
+        self.last_time_ns = max(self.last_time_ns, int(batch.time_ns[batch.action == Action.NEW].max(initial=0)))
+        return batch
+
+
 class JournalDecoder:
     """The reads of segments, once. Between one recording and the next, each contract's first new trade ends a Gap("recording stopped").
 
     rules   the arguments of an Intake; None: those of the recording
     gather  messages decoded together at least, where it matters how fast and not which came in one read
+    as_sent True: every believable row as it was sent, duplicates, corrections and cancels too, and nothing filtered
+    run_ns  when the recording began that is being read, by the recorder's clock (UTC ns)
     """
 
-    def __init__(self, segments: Sequence[Path], *, rules: Mapping[str, Any] | None = None, gather: int = 0) -> None:
+    def __init__(self, segments: Sequence[Path], *, rules: Mapping[str, Any] | None = None, gather: int = 0, as_sent: bool = False) -> None:
         self.decoder = TradeDecoder()
         self.lines: dict[str, _Line] = {}
         self.reader = Reader(segments)
-        self._rules, self._gather = rules, gather
+        self.run_ns: int | None = None
+        self._rules, self._gather, self._as_sent = rules, gather, as_sent
         self._context = Context()
         self._raws: list[bytes] = []
         self._walls: list[int] = []
         self._gaps: list[Gap] = []  # told before the trades of these messages
         self._last: Record | None = None
         self._first: Record | None = None
-        self._run_ns: int | None = None
         self._segment: Path | None = None
 
     @property
@@ -79,16 +92,31 @@ class JournalDecoder:
         """One a contract."""
         return [line.intake for line in self.lines.values()]
 
+    @property
+    def rejected(self) -> int:
+        """Rows that were no trades, or were not to be believed."""
+        return self.decoder.rejected + sum(line.guard.rejected for line in self.lines.values())
+
+    @property
+    def rejects(self) -> list[str]:
+        """The latest of them, with the reason."""
+        return [*self.decoder.rejects, *(text for line in self.lines.values() for text in line.guard.rejects)]
+
+    def begun_ns(self, symbol: str) -> int:
+        """From when on messages of a streamer symbol were kept in the recording being read, by the recorder's clock (UTC ns)."""
+        return max(self._context.watched.get(symbol, 0), self.run_ns or 0)
+
     def __iter__(self) -> Iterator[Read]:
         for record in self.reader:
             header, segment = self.reader.header, self.reader.segment
-            if segment != self._segment or record.kind is Kind.CONTEXT or self._is_next_read(record):
+            if segment is not self._segment or record.kind is Kind.CONTEXT or self._is_next_read(record):
                 yield from self._flush()
             self._segment = segment
-            if header is not None and header.run_ns != self._run_ns:
-                self._run_ns = header.run_ns
+            if header is not None and header.run_ns != self.run_ns:
+                self.run_ns = header.run_ns
                 for line in self.lines.values():
                     line.stopped_ns = line.intake.last_time_ns or None
+                    line.guard.start_over()
             if record.kind is Kind.RESET:  # of no concern to the trades: see ReplayProvider.recorded_resets
                 continue
             if record.kind is Kind.CONTEXT:
@@ -120,7 +148,7 @@ class JournalDecoder:
         rules = context.rules if self._rules is None else self._rules
         for symbol, contract in context.contracts.items():
             if symbol not in self.lines:  # what is said of it first holds for all of the replay
-                self.lines[symbol] = _Line(contract, Intake(**rules))
+                self.lines[symbol] = _Line(contract, _AsSent() if self._as_sent else Intake(**rules))
                 self.decoder.watch(contract)
 
     def _gap(self, record: Record) -> tuple[Gap, bool]:
