@@ -178,7 +178,7 @@ class History:
         """The trades of [start, end), oldest first. NoData where neither the feed's history of trades nor the journal goes back to `start`, saying to
         where they do."""
         start_ns, end_ns = asked_range(contract, start, end, now_ns)
-        start_ns = min(max(start_ns, self.begins_ns), end_ns)
+        start_ns = max(start_ns, self.begins_ns) if self.begins_ns < end_ns else start_ns
         found = await self.refill(contract, start_ns, end_ns)
         batch, cut_ns = found.batch, found.cut_ns
         first_ns = int(batch.time_ns.min()) if len(batch) else None
