@@ -91,6 +91,8 @@ class Witness:
         self.newest_ns = self.first_ns = 0
         self.gaps: list[Gap] = []
         self._told: list[tuple[Gap, int]] = []  # every gap, also those filled, with the time it was told
+        self._since: list[int] = []  # of each of those, when the last new trade before it was handed over
+        self._new_ns = 0
         self.stands: dict[int, Stand] = {}
         self._known: set[int] = set()
         self._twice: list[int] = []
@@ -109,6 +111,7 @@ class Witness:
         if isinstance(item, Gap):
             self._digest.update(repr((item.start_ns, item.end_ns, item.reason, item.filled)).encode())
             self._told.append((item, now_ns))
+            self._since.append(self._new_ns)
             if not item.filled:
                 self.gaps.append(item)
             if self.builder is not None:
@@ -131,6 +134,7 @@ class Witness:
             if index < 0:
                 self._inferred += 1
             elif action == Action.NEW:
+                self._new_ns = time.time_ns()
                 if index in self._known:
                     self._twice.append(index)
                 self._known.add(index)
@@ -188,12 +192,13 @@ class Witness:
 
     def unfilled(self, known_ns: int, failed_ns: Sequence[int]) -> list[str]:
         """Gaps that should have been filled from the history that was there: told after the first trade of the contract had come (`known_ns`), which is
-        where one can ask from, and not because it could not be had (`failed_ns`, the times at which that was noted).
+        where one can ask from, and not because it could not be had (`failed_ns`, the times at which that was noted: since the last trade before the gap).
         """
         wrong = [
             (gap.start_ns, gap.end_ns)
-            for gap, told_ns in self._told
-            if not gap.filled and gap.reason != "slow consumer" and 0 < known_ns < told_ns and gap.start_ns > known_ns and told_ns not in failed_ns
+            for (gap, told_ns), since_ns in zip(self._told, self._since, strict=True)
+            if not gap.filled and gap.reason != "slow consumer" and 0 < known_ns < told_ns and gap.start_ns > known_ns
+            if not any(since_ns <= noted_ns <= told_ns for noted_ns in failed_ns)
         ]
         return [f"{self.name}: {len(wrong)} gaps were not filled: {wrong[:3]}"] if wrong else []
 
