@@ -44,7 +44,7 @@ class Ratio:
 
     def __str__(self) -> str:
         found = f"{'ok  ' if self.is_met else 'MISS'}  {self.name}: {self.value:{'.2f' if self.at_most else '.1f'}}x"
-        return found + (f", target {'at most ' * self.at_most}{self.target:g}x" if self.target else "")
+        return found + ("" if self.target is None else f", target {'at most ' * self.at_most}{self.target:g}x")
 
 
 @dataclass

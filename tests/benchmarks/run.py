@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("decode", "live", "transport", "batch", "journal", "indicators", "shadow")
+PARTS = ("decode", "live", "transport", "batch", "journal", "indicators", "shadow", "service")
 
 
 def main(arguments: list[str]) -> int:

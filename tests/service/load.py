@@ -1,15 +1,11 @@
-"""How the service carries a crowd: many WebSocket clients on 5-second bars of a busy market, some of which stop reading.
+"""How the service carries a crowd: many WebSocket clients on 5-second bars of a busy market, some of which stop reading. `dev.py bench service` runs it.
 
-    python -m tests.service.load --clients 200 --deaf 20 --rate 2000 --seconds 60
-
-Prints one JSON object; exit code 1 where a healthy client missed a bar, p99 from print to client was over 250 ms, or memory grew by more than a tenth.
 A print's delay ends when a client receives the first message in whose volume it is counted; prints carry the time they were due, so a late generator counts
 against the service. Service and clients are two processes.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import subprocess
@@ -27,7 +23,6 @@ from tastytrade_provider.provider import Capabilities, DataProvider, ProviderSta
 
 ROOT = Path(__file__).resolve().parents[2]
 BAR_NS = 5_000_000_000
-MOST_MS = 250.0
 CONTRACT = Contract("ES", "/ESZ6", "/ESZ26:XCME", "XCME", tick_size=0.25, multiplier=50, calendar="24/7")
 
 
@@ -189,40 +184,28 @@ async def crowd(url: str, pid: int, clients: int, deaf: int, rate: int, seconds:
     }  # fmt: skip
 
 
-def main() -> int:
-    """Run it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    for name, default in (("clients", 200), ("deaf", 20), ("rate", 2000), ("seconds", 60)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.serve:
-        from tastytrade_provider.commands.serve import serve
-        from tastytrade_provider.service import Runtime
-
-        serve(Runtime(Busy(given.rate), ("ES",), timeframe="5s"), lambda url: print(url, flush=True), port=0)
-        return 0
-    command = [sys.executable, "-m", "tests.service.load", "--serve", "--rate", str(given.rate)]
+def run(clients: int, deaf: int, rate: int, seconds: float) -> dict[str, Any]:
+    """A service in a process of its own, a crowd in this one, and what came of it."""
+    command = [sys.executable, "-m", "tests.service.load", str(rate)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as service:
         assert service.stdout is not None
         try:
             url = service.stdout.readline().strip()
-            found = asyncio.run(crowd(url, service.pid, given.clients, given.deaf, given.rate, given.seconds))
+            found = asyncio.run(crowd(url, service.pid, clients, deaf, rate, seconds))
         finally:
             service.terminate()
             begun = time.monotonic()
             service.wait()
-    found["stopped_in_s"] = round(time.monotonic() - begun, 2)
-    found["cpu_s"] = {"clients": round(time.process_time(), 1)}
-    if sys.platform != "win32":
-        import resource
+    return found | {"stopped_in_s": round(time.monotonic() - begun, 2)}
 
-        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-        found["cpu_s"]["service"] = round(spent.ru_utime + spent.ru_stime, 1)
-    print(json.dumps(found, indent=2))
-    grew = found["resident_mib"][1] > found["resident_mib"][0] * 1.1
-    return int(found["missing_bars"] > 0 or found["doubled_bars"] > 0 or found["p99_ms"] > MOST_MS or grew)
+
+def main() -> None:
+    """The service of `run`."""
+    from tastytrade_provider.commands.serve import serve
+    from tastytrade_provider.service import Runtime
+
+    serve(Runtime(Busy(int(sys.argv[1])), ("ES",), timeframe="5s"), lambda url: print(url, flush=True), port=0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import pytest
 
 from tastytrade_provider.demo import DemoProvider
+from tastytrade_provider.emulator import Emulator
 from tastytrade_provider.errors import AuthenticationFailed, ConnectionLost, NoData, UnknownContract, UsageError
 from tastytrade_provider.journal import Journal
 from tastytrade_provider.model import Gap, Roll
+from tastytrade_provider.pace import Pace
+from tastytrade_provider.registry import create_provider
 from tastytrade_provider.replay import ReplayProvider
 from tastytrade_provider.service import Runtime, runtime, watcher
 from tastytrade_provider.service.hub import TopicName
@@ -19,6 +23,7 @@ from tests.checks.builders import ES, opening
 from tests.checks.journals import COLUMNS, a_message
 from tests.checks.sources import excerpt, until
 from tests.service.stage import NQ, SECOND, Clock, Handed, running, some_trades
+from tests.test_providers import login
 
 
 @pytest.fixture(autouse=True)
@@ -278,3 +283,20 @@ async def test_trades_of_the_past_are_counted_and_are_no_rate(tmp_path: Path) ->
     assert counts.trades > 100
     assert counts.rate(live.clock() + 2 * SECOND) == 0.0
     await live.stop()
+
+
+async def test_a_feed_that_falls_silent_is_not_ready_within_five_seconds_and_is_again_when_it_goes_on() -> None:
+    pace = Pace(1.0)
+    async with Emulator(excerpt(20_000, roots=("ES",)), speed=pace, start_on=("TimeAndSale",)) as emulator:
+        provider = create_provider(login(emulator))
+        live = Runtime(provider, ("ES",), wall_ns=lambda: emulator.market_ns)
+        await live.start()
+        await until(lambda: live.readiness().ready, lambda: f"never ready: {live.readiness().reason}")
+        pace.pause()  # the connection stays, and nothing comes any more
+        silent_s = time.monotonic()
+        await until(lambda: not live.readiness().ready, "silence is not told")
+        assert time.monotonic() - silent_s < 6.0  # five, and what a busy machine may add
+        assert "nothing came" in (live.readiness().reason or "")
+        pace.resume()
+        await until(lambda: live.readiness().ready, lambda: f"not ready again: {live.readiness().reason}")
+        await live.stop()
