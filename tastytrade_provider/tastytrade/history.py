@@ -179,7 +179,8 @@ class History:
         where they do."""
         start_ns, end_ns = asked_range(contract, start, end, now_ns)
         start_ns = max(start_ns, self.begins_ns) if self.begins_ns < end_ns else start_ns
-        found = await self.refill(contract, start_ns, end_ns)
+        until_ns = FOREVER if end is None else end_ns  # the exchange's clock may be ahead of ours
+        found = await self.refill(contract, start_ns, until_ns)
         batch, cut_ns = found.batch, found.cut_ns
         first_ns = int(batch.time_ns.min()) if len(batch) else None
         if cut_ns is None and found.reach is Reach.UNKNOWN and first_ns is not None:
@@ -189,11 +190,11 @@ class History:
                 self._note(f"trades of {contract.symbol}, asked for from {_text(start_ns)}, begin at {_text(first_ns)}; whether any were before is not known")
         if cut_ns is not None:
             raise NoData(f"{self._whose} trades of {contract.symbol} go back to {_text(cut_ns)} only; ask from there, or for bars")
-        is_asked = (batch.time_ns >= start_ns) & (batch.time_ns < end_ns)
+        is_asked = (batch.time_ns >= start_ns) & (batch.time_ns < until_ns)
         if not is_asked.any() and open_ns(contract, max(start_ns, session_at(contract.calendar, start_ns).open_ns + OPENING_NS), end_ns):
             raise NoData(f"TastyTrade has no trades of {contract.symbol} from {_text(start_ns)} to {_text(end_ns)}, while the market was open; bars may be had")
         batch = self._make_intake().take_snapshot(batch) or batch[:0]
-        return batch[(batch.time_ns >= start_ns) & (batch.time_ns < end_ns)]
+        return batch[(batch.time_ns >= start_ns) & (batch.time_ns < until_ns)]
 
     async def refill(self, contract: Contract, start_ns: int, end_ns: int | None = FOREVER) -> Refill:
         """Trades as sent from a time on; those of the journal before those of the feed, where the feed's do not go back so far and the two meet.

@@ -201,6 +201,16 @@ async def test_historical_trades_are_the_prints_each_once_and_marked() -> None:
     assert (batch.flags & TradeFlag.BACKFILL > 0).all()
 
 
+async def test_the_trades_up_to_now_are_those_up_to_the_exchanges_now_whose_clock_may_be_ahead_of_ours() -> None:
+    source = excerpt(events=900, roots=("ES",))
+    prints = source.prints()
+    async with of_the_past(source) as emulator, create_provider(login(emulator)) as provider:
+        es = await provider.resolve("ES")
+        provider._wall_ns = lambda: prints[-20].time_ns  # type: ignore[attr-defined]
+        batch = await provider.historical_trades(es, _iso(source.start_ns))
+    assert batch.index.tolist() == [p.index for p in prints]
+
+
 async def test_a_history_of_trades_that_was_cut_says_how_far_back_it_goes() -> None:
     source = excerpt(events=900, roots=("ES",))
     async with of_the_past(source, wire=Wire(history_cap={"TimeAndSale": 100})) as emulator, create_provider(login(emulator)) as provider:
