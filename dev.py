@@ -2,7 +2,7 @@
 """Runs this checkout on a fresh machine.
 
     python3 dev.py demo            the whole chain on a built-in exchange, in the browser; no account needed
-    python3 dev.py test            every test
+    python3 dev.py test            every test, on up to four cores (`-n0`: one after another)
     python3 dev.py lint            ruff, mypy and the import contracts (arguments go to `ruff check`)
     python3 dev.py bench           benchmarks
     python3 dev.py chaos           faults injected into a running chain
@@ -51,7 +51,7 @@ def _script(extras: tuple[str, ...], path: str) -> Verb:
 
 VERBS: dict[str, Verb] = {
     "demo": Verb(("service",), (("-m", "tastytrade_provider", "demo"),), needs="tastytrade_provider/__main__.py"),
-    "test": Verb(("dev",), (("-m", "pytest"),)),
+    "test": Verb(("dev",), (("-m", "pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"),)),
     "lint": Verb(
         ("dev",),
         (
