@@ -76,6 +76,10 @@ class Dialogue:
         self._board: int | None = None
         self._requests: dict[int, SnapshotRequest] = {}
         self._asked: dict[int, list[Item]] = {}  # the latest subscription of a channel
+        self._lately: list[tuple[float, int, Item]] = []  # by our clock, channel: what may be meant where a subscription is refused
+        self._again: dict[int, list[Item]] = {}  # refused for coming too fast, by channel
+        self._burst = 1  # so many of them at a time
+        self._slower: asyncio.TimerHandle | None = None
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def open(self, url: str, token: str) -> None:
@@ -224,7 +228,32 @@ class Dialogue:
         if _TOO_BIG in said:
             self._heard.too_big(refused, said)
         elif _TOO_FAST in said:
-            asyncio.get_running_loop().call_later(_SLOWER_S, self._subscribe, event.channel, refused)
+            self._burst = max(1, len(refused) // 2)
+            again = self._again.setdefault(event.channel, [])
+            again += [item for _, channel, item in self._lately if channel == event.channel and item not in again]
+            self._slow_down()
+
+    # -- subscriptions, not too fast
+
+    def _slow_down(self) -> None:
+        if self._again and self._slower is None:
+            self._slower = asyncio.get_running_loop().call_later(_SLOWER_S, self._ask_again)
+
+    def _ask_again(self) -> None:
+        """Some of what was refused, trades first. One timer for all channels: two would keep each other refused for ever."""
+        self._slower = None
+        channel = min(self._again, key=lambda one: one != self._trades)
+        wanted = self._heard.wanted_trades() if channel == self._trades else self._heard.wanted_board()
+        items = [item for item in self._again.pop(channel) if item in wanted]
+        if left := items[self._burst :]:
+            self._again[channel] = left
+        self._subscribe(channel, items[: self._burst])
+        self._slow_down()
+
+    def _note_asked(self, channel: int, items: Sequence[Item]) -> None:
+        now_s = asyncio.get_running_loop().time()
+        self._asked[channel] = list(items)
+        self._lately = [one for one in self._lately if now_s - one[0] < _SLOWER_S] + [(now_s, channel, item) for item in items]
 
     # -- small parts
 
@@ -234,7 +263,7 @@ class Dialogue:
         protocol.feed_setup(channel, 0, event_fields=fields)
         if items:
             protocol.subscribe(channel, items)
-            self._asked[channel] = list(items)
+            self._note_asked(channel, items)
         self.stream.flush()
         return channel
 
@@ -242,7 +271,7 @@ class Dialogue:
         protocol = self.protocol
         if items and protocol is not None and channel is not None:
             protocol.subscribe(channel, items)
-            self._asked[channel] = list(items)
+            self._note_asked(channel, items)
             self.stream.flush()
 
 
