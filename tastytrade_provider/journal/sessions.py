@@ -212,14 +212,16 @@ def _ahead(held: Sequence[tuple[Path | str, SessionInfo]]) -> Iterator[list[Arra
         names = ["time_ns", *TO_KERNEL]
         if info.is_flagged:
             names.remove("side_source")
-        with _opened(path) as file:
+        with _opened(path, known[path]) as file:
             table = file.read_row_group(number, columns=names, use_threads=number == 0)  # nothing else runs while the first is read
         columns = {name: _numpy(table, name) for name in names}
         return [columns[name] if name in columns else _flagged(columns["side"]) for name in ("time_ns", *TO_KERNEL)]
 
     groups = []
+    known: dict[Path | str, Any] = {}  # what a file says of its columns takes longer to read than to keep
     for path, info in held:
         with _opened(path) as file:
+            known[path] = file.metadata
             groups += [(path, info, number) for number in range(file.metadata.num_row_groups)]
     with ThreadPoolExecutor(2, "row groups") as pool:
         waiting = [pool.submit(read, *group) for group in groups[:2]]
@@ -271,10 +273,10 @@ def _nulls(column: Any) -> Array:
     return nulls
 
 
-def _opened(path: Path | str) -> Any:
+def _opened(path: Path | str, metadata: Any = None) -> Any:
     arrow, parquet = _pyarrow()
     try:
-        return parquet.ParquetFile(path)
+        return parquet.ParquetFile(path, metadata=metadata)
     except (OSError, arrow.ArrowException) as error:
         if not Path(path).exists():
             raise UsageError(f"{path}: there is no such file") from error

@@ -430,4 +430,4 @@ async def test_the_page_is_live_only_once_a_status_came(browser: Any) -> None:
         await page.shows("orderflow.status?.state === 'connected'")
         await until(lambda: live.hub.clients, "the page did not connect")
         assert await page.page.text_content("#state") == "connected"
-        assert "100" in (await page.page.text_content("#shares") or "")
+        await page.shows("document.querySelector('#shares').textContent.includes('100')")
