@@ -74,6 +74,17 @@ def standing(changes: Iterable[Change]) -> dict[int, Stand]:
     return stands
 
 
+def contradicted(changes: Iterable[Change]) -> set[int]:
+    """Trades corrected after they were cancelled: live the correction is an orphan's, and the exchange's history has the trade again."""
+    cancelled, found = set[int](), set[int]()
+    for change in changes:
+        if change.action is Action.CANCEL:
+            cancelled.add(change.index)
+        elif change.action is Action.CORRECTION and change.index in cancelled:
+            found.add(change.index)
+    return found
+
+
 class Witness:
     """Takes items of one subscription; `builder` gets them too.
 
@@ -186,7 +197,7 @@ class Witness:
             near = _near(self.gaps, min(times), max(times))
             tally.wrong.append(f"{self.name}: {len(lost)} trades lost without a gap, from {min(times)} to {max(times)}; gaps near them {near}")
         if self.left_ns is None:
-            excused = {change.index for change in truth if change.action is not Action.NEW and self._excuses(change, tells_cancels)}
+            excused = {change.index for change in truth if change.action is not Action.NEW and self._excuses(change, tells_cancels)} | contradicted(truth)
             tally.wrong += [*self._differences(truth, excused), *self._incomplete(truth, excused, owed_from_ns), *self._sums()]
         return tally
 
