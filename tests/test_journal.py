@@ -86,7 +86,7 @@ def test_what_was_recorded_comes_back_in_order_byte_by_byte(tmp_path: Path) -> N
     write(tmp_path, range(20), rows=10)
     assert raws(tmp_path) == [a_message(number, 10) for number in range(20)]
     [report] = verify(tmp_path)
-    assert report.records == {"data": 20, "context": 1, "gap": 0, "reset": 0}
+    assert {kind: count for kind, count in report.records.items() if count} == {"data": 20, "context": 1}
     assert report.damages == []
     assert contexts(tmp_path).contracts == {ES.streamer_symbol: ES}
     assert contexts(tmp_path).columns == COLUMNS

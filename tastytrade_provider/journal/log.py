@@ -16,13 +16,13 @@ from typing import Any, Self
 
 from ..errors import UsageError
 from ..model import Contract, Gap
-from .context import Context, encode_gap, encode_reset
+from .context import Context, Standing, encode_gap, encode_refill, encode_reset, encode_standing
 from .lock import take_lock
 from .records import Kind, encode, encode_header
 from .segments import SUFFIX, repair, segments
 
 _FEED_DATA = b'{"type":"FEED_DATA",'
-_DATA, _CONTEXT, _GAP, _RESET = map(int, Kind)  # plain numbers: packing an enum takes twice as long
+_DATA, _CONTEXT, _GAP, _RESET, _TICKER, _STANDING, _REFILL = map(int, Kind)  # plain numbers: packing an enum takes twice as long
 _HOUR_NS = 3_600_000_000_000
 _NUMBER = re.compile(rf"(\d+)-.*{re.escape(SUFFIX)}")
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -137,21 +137,38 @@ class Journal:
         if context != self._context:
             self._tell(context)
 
-    def append(self, raws: Sequence[bytes], received_ns: Sequence[int], columns: Mapping[str, tuple[str, ...]]) -> None:
-        """Write the messages of one read, as they came. `columns`: of their event types, as FEED_CONFIG announced them."""
-        for name, names in columns.items():
-            known = self._context.columns.get(name)
-            if known is not names and known != names:
-                self._tell(self._context.reading(columns))
+    def stand(self, contract: Contract, standing: Standing) -> None:
+        """Trades of this contract come from there from now on."""
+        before = self._context.standings.get(contract.streamer_symbol)
+        if before == standing:
+            return
+        context = self._context.standing(contract, standing)
+        if before is None or self._lock < 0:
+            self._tell(context)
+        else:  # a context anew, each time a quiet market falls silent, would be more than its trades
+            self._context = context
+            self._write(_STANDING, self._wall_ns(), self._monotonic_ns(), encode_standing(contract, standing))
+
+    def append(self, raws: Sequence[bytes], received_ns: Sequence[int], columns: Mapping[str, tuple[str, ...]], *, are_trades: bool = True) -> None:
+        """Write the messages of one read, as they came: of trades, or else of quotes and last trades. `columns`: of their event types, as FEED_CONFIG
+        announced them."""
+        self._read_by(columns)
         now_ns = self._monotonic_ns()
+        kind, belongs = _DATA if are_trades else _TICKER, False
         for raw, wall_ns in zip(raws, received_ns, strict=True):
             if not raw.startswith(_FEED_DATA):
                 raise UsageError("a journal takes FEED_DATA messages only")
-            self._write(_DATA, wall_ns, now_ns, raw)
+            self._write(kind, wall_ns, now_ns, raw, belongs=belongs)
+            belongs = True
+
+    def append_refill(self, contract: Contract, cut_ns: int | None, raw: bytes, received_ns: int, columns: Mapping[str, tuple[str, ...]]) -> None:
+        """Write what was fetched after an outage, for the trades held back since to come behind it. `cut_ns`: there is nothing up to there (UTC ns)."""
+        self._read_by(columns)
+        self._write(_REFILL, received_ns, self._monotonic_ns(), encode_refill(contract, cut_ns, raw))
 
     def append_gap(self, gap: Gap, *, before_read: bool = False) -> None:
         """Write that trades may be missing. `before_read`: it was told before the trades of the messages just appended."""
-        self._write(_GAP, self._wall_ns(), self._monotonic_ns(), encode_gap(gap, before_read))
+        self._write(_GAP, self._wall_ns(), self._monotonic_ns(), encode_gap(gap, before_read), belongs=before_read)
 
     def append_reset(self, contract: Contract, time_ns: int) -> None:
         """Write that CVD of a contract starts anew at its first bar from that exchange time (UTC ns) on: a replay repeats it."""
@@ -176,13 +193,14 @@ class Journal:
 
     # -- the work
 
-    def _write(self, kind: int, wall_ns: int, monotonic_ns: int, payload: bytes) -> None:
+    def _write(self, kind: int, wall_ns: int, monotonic_ns: int, payload: bytes, *, belongs: bool = False) -> None:
+        """`belongs`: to what was written before, so that no segment begins between the two."""
         try:
-            if self._place >= self._room or monotonic_ns >= self._old_at_ns:
+            if (self._place >= self._room or monotonic_ns >= self._old_at_ns) and not (belongs and self._fd >= 0 and self._is_told):
                 self._make_room(wall_ns, monotonic_ns)
             self._put(kind, wall_ns, monotonic_ns, payload)
         except OSError as error:  # no room on the disk must not stop the feed; whoever records is told
-            self.lost += kind == _DATA
+            self.lost += kind in (_DATA, _TICKER, _REFILL)
             self.failure = f"{error.strerror or error} ({self.path})"
             self._give_up_segment()
 
@@ -195,6 +213,12 @@ class Journal:
         self.written += 1
         if kind != _CONTEXT:
             self._unused = None
+
+    def _read_by(self, columns: Mapping[str, tuple[str, ...]]) -> None:
+        for name, names in columns.items():
+            known = self._context.columns.get(name)
+            if known is not names and known != names:
+                self._tell(self._context.reading(columns))
 
     def _tell(self, context: Context) -> None:
         """This holds from the next record on."""

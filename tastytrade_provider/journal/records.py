@@ -31,20 +31,25 @@ SMALLEST = _FRAME.size - _CHECKED
 LARGEST = 65 << 20
 """Least and most a record's `length` may be; what a websocket message may hold is less."""
 
-_BEGINNINGS = re.compile(rb'\{"(?:type":"FEED_DATA|context|gap|reset)"')  # of every payload: where a record may be found again behind damage
+_BEGINNINGS = re.compile(rb'\{"(?:type":"FEED_DATA|context|gap|reset|standing|refill)"')  # of every payload: where a record may be found again behind damage
 _U32 = 0xFFFFFFFF
 
 Buffer = bytes | bytearray | memoryview | mmap
 
 
 class Kind(IntEnum):
-    """What a payload is: a FEED_DATA message as it came; the contracts and columns that hold from here on; an interval in which trades may be missing;
-    an instant at which somebody had CVD start anew."""
+    """What a payload is: a FEED_DATA message of trades as it came; the contracts and columns that hold from here on; an interval in which trades may be
+    missing; an instant at which somebody had CVD start anew; a FEED_DATA message of quotes and last trades; where a contract's trades come
+    from, which may be those, and whether they
+    are held back; the trades that were fetched for those to wait behind."""
 
     DATA = 1
     CONTEXT = 2
     GAP = 3
     RESET = 4
+    TICKER = 5
+    STANDING = 6
+    REFILL = 7
 
 
 _KINDS = {int(kind): kind for kind in Kind}

@@ -18,7 +18,7 @@ from ..errors import UsageError
 from ..journal import contexts, segments
 from ..journal.segments import SUFFIX, resets
 from ..journal.sessions import load_session, session_info
-from ..model import Contract, Gap, Quote, TradeBatch, TradeFlag
+from ..model import Contract, Gap, Quote, SideSource, TradeBatch, TradeFlag
 from ..tastytrade.decode import JournalDecoder, Read
 from ..tastytrade.intake import Intake
 
@@ -72,7 +72,6 @@ class Source(Protocol):
 class JournalSource:
     """A folder of segments, or one segment. `rules`: the arguments of an Intake; None: as when it was recorded."""
 
-    delta_source = "time_and_sale"
     is_whole = False
     quotes: Quotes = "embedded"
 
@@ -80,6 +79,12 @@ class JournalSource:
         self._path, self._rules = path, rules
         self.contracts = tuple(contexts(path).contracts.values())
         self._playing: JournalDecoder | None = None
+
+    @property
+    def delta_source(self) -> str:
+        """Of all contracts, at the place of the pass under way or the last one."""
+        lines = self._playing.lines.values() if self._playing else ()
+        return ", ".join(sorted({line.rung.source for line in lines})) or "time_and_sale"
 
     @property
     def note(self) -> str | None:
@@ -94,7 +99,13 @@ class JournalSource:
     def tally(self) -> Tally:
         """Of the pass under way or the last one."""
         playing = self._playing
-        return Tally.of(playing.intakes, playing.rejected, playing.rejects) if playing else Tally()
+        if playing is None:
+            return Tally()
+        tally = Tally.of(playing.intakes, playing.rejected, playing.rejects)
+        for line in playing.lines.values():
+            tally.counts["trades"] += line.inferred
+            tally.sides.update(line.fallback.sides.counts)
+        return tally
 
     def reads(self, gather: bool = False) -> Iterator[Read]:
         """Read by read as it came; `gather`: many at a time, and the tally is left alone."""
@@ -107,7 +118,6 @@ class JournalSource:
 class SessionSource:
     """Session files: trades as they were handed over, files of several contracts by the time they were received."""
 
-    delta_source = "time_and_sale"
     is_whole = False
     quotes: Quotes = "embedded"
     note = None
@@ -121,6 +131,12 @@ class SessionSource:
             self._files.setdefault(info.contract, []).append((info.session, path))
         self.contracts = tuple(self._files)
         self._tally = Tally()
+        self._made_by = set[str]()
+
+    @property
+    def delta_source(self) -> str:
+        """Of all contracts, as far as the pass under way or the last one came."""
+        return ", ".join(sorted(self._made_by)) or "time_and_sale"
 
     def resets(self, contract: Contract) -> list[int]:
         """None: they stand in the journal the files were made of."""
@@ -133,12 +149,14 @@ class SessionSource:
     def reads(self, gather: bool = False) -> Iterator[Read]:
         """Trades received together; `gather`: many at a time."""
         tally = Tally({"trades": 0, "corrections": 0, "cancels": 0})
+        made_by = set[str]()
         if not gather:
-            self._tally = tally
+            self._tally, self._made_by = tally, made_by
         last_ns: int | None = None
         for at_ns, batch in heapq.merge(*(self._pieces(files, gather) for files in self._files.values()), key=lambda piece: piece[0]):
             for name, count in zip(tally.counts, np.bincount(batch.action, minlength=3).tolist(), strict=True):
                 tally.counts[name] += count
+            made_by.add(_made_by(batch))
             yield Read(0 if last_ns is None else at_ns - last_ns, [batch])
             last_ns = at_ns
 
@@ -204,6 +222,13 @@ class TapeSource:
                     prints.append(event)
                 else:
                     quotes.append(event)
+
+
+def _made_by(batch: TradeBatch) -> str:
+    """Where trades come from: of TimeAndSale they have an index, and most a side of the exchange's."""
+    if batch.index[0] >= 0 or (batch.side_source == SideSource.EXCHANGE).any():
+        return "time_and_sale"
+    return "quote_trade" if (batch.side_source == SideSource.QUOTE).any() else "tick_rule"
 
 
 def _quote(change: QuoteChange) -> Quote:

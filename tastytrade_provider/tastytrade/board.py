@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..dxlink.messages import Subscription as Item
 from ..model import Contract, Gap, Quote, Summary
 from ..provider import Subscription
-from .quotes import LastTrade, MarketDecoder, SummaryState
+from .quotes import LastTrade, MarketDecoder, SummaryState, Value
 
 SUMMARY_TYPES = ("Trade", "Summary", "Profile")
 WATCHED_TYPES = ("Quote", "Trade")
@@ -18,12 +18,13 @@ class Board:
     """Quotes and summaries of all contracts. Conflated by the feed: the last value of each symbol counts, those in between may not come.
 
     heard  called with every quote and last trade of the contracts under `watch`
+    keep   called before that with the message they are in, when it was received (UTC ns), and what gives the columns of an event type
     rejected rows are counted and kept in `decoder`.
     """
 
-    def __init__(self, heard: Callable[[Quote | LastTrade], None]) -> None:
+    def __init__(self, heard: Callable[[Quote | LastTrade], None], keep: Callable[[bytes, int, Callable[[str], Sequence[str]]], None]) -> None:
         self.decoder = MarketDecoder()
-        self._heard = heard
+        self._heard, self._keep = heard, keep
         self._quotes: dict[str, list[Subscription[Quote | Gap]]] = {}
         self._summaries: dict[str, list[Subscription[Summary]]] = {}
         self._states: dict[str, SummaryState] = {}
@@ -98,22 +99,32 @@ class Board:
 
     def take(self, raws: Sequence[bytes], received_ns: Sequence[int], fields_of: Callable[[str], Sequence[str]]) -> None:
         """Decode messages and hand over what they hold; the first after an outage comes behind a Gap."""
-        for value in self.decoder.decode(raws, received_ns, fields_of):
-            symbol = value.contract.streamer_symbol
-            if symbol in self._watched and isinstance(value, Quote | LastTrade):
-                self._heard(value)
-            if isinstance(value, Quote):
-                gap = self._gap(symbol, value)
-                self._last_ns[symbol] = value.time_ns
-                for listener in tuple(self._quotes.get(symbol, ())):
-                    if gap is not None:
-                        listener.put(gap)
-                    listener.put(value)
-            elif symbol in self._states:
-                summary = self._states[symbol].add(value)
-                if summary is not None:
-                    for waiting in tuple(self._summaries.get(symbol, ())):
-                        waiting.put(summary)
+        for raw, received in zip(raws, received_ns, strict=True):
+            values = self.decoder.decode([raw], [received], fields_of)
+            if any(self._is_watched(value) for value in values):
+                self._keep(raw, received, fields_of)
+            for value in values:
+                self._hand_over(value)
+
+    def _is_watched(self, value: Value) -> TypeGuard[Quote | LastTrade]:
+        return isinstance(value, Quote | LastTrade) and value.contract.streamer_symbol in self._watched
+
+    def _hand_over(self, value: Value) -> None:
+        symbol = value.contract.streamer_symbol
+        if self._is_watched(value):
+            self._heard(value)
+        if isinstance(value, Quote):
+            gap = self._gap(symbol, value)
+            self._last_ns[symbol] = value.time_ns
+            for listener in tuple(self._quotes.get(symbol, ())):
+                if gap is not None:
+                    listener.put(gap)
+                listener.put(value)
+        elif symbol in self._states:
+            summary = self._states[symbol].add(value)
+            if summary is not None:
+                for waiting in tuple(self._summaries.get(symbol, ())):
+                    waiting.put(summary)
 
     def broke(self) -> None:
         """The connection is gone: quotes in between did not come."""

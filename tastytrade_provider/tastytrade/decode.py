@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any, NamedTuple, cast
 
 from ..dxlink.messages import FeedData, parse
 from ..errors import JournalDamaged, ProtocolViolation
-from ..journal import Context, Reader
-from ..journal.context import decode_gap
+from ..journal import Context, Reader, Standing
+from ..journal.context import decode_gap, decode_refill, decode_standing
 from ..journal.records import Kind, Record
 from ..model import Action, Contract, Gap, Quote, TradeBatch
-from .ahead import TimeGuard
 from .intake import Intake
+from .line import Line
 from .mapping import TradeDecoder
+from .quotes import LastTrade, MarketDecoder
+from .rung import Rung, Wanted
 
 
 class Read(NamedTuple):
@@ -26,34 +25,6 @@ class Read(NamedTuple):
     pause_ns: int
     items: list[TradeBatch | Gap | Quote]
     segment: Path | None = None
-
-
-@dataclass(slots=True)
-class _Line:
-    """A contract's trades: its intake, and the exchange time of the newest one if the recording has stopped since."""
-
-    contract: Contract
-    intake: Intake
-    stopped_ns: int | None = None
-    guard: TimeGuard = field(default_factory=TimeGuard)
-
-    def take(self, batch: TradeBatch) -> list[TradeBatch | Gap]:
-        admitted = self.guard.admit(batch)
-        taken = None if admitted is None else self.intake.take(admitted)
-        if taken is None:
-            return []
-        gap = self._ended_by(taken)
-        return [taken] if gap is None else [gap, taken]
-
-    def _ended_by(self, batch: TradeBatch) -> Gap | None:
-        start_ns = self.stopped_ns
-        if start_ns is None:
-            return None
-        later = np.flatnonzero((batch.action == Action.NEW) & (batch.time_ns >= start_ns))
-        if len(later) == 0:
-            return None
-        self.stopped_ns = None
-        return Gap(self.contract, start_ns, int(batch.time_ns[later[0]]) + 1, "recording stopped")
 
 
 class _AsSent(Intake):
@@ -67,6 +38,8 @@ class _AsSent(Intake):
 class JournalDecoder:
     """The reads of segments, once. Between one recording and the next, each contract's first new trade ends a Gap("recording stopped").
 
+    Where trades were made of Quote and Trade, they are made of them again, from where on and as long as the recording says.
+
     rules   the arguments of an Intake; None: those of the recording
     gather  messages decoded together at least, where it matters how fast and not which came in one read
     as_sent True: every believable row as it was sent, duplicates, corrections and cancels too, and nothing filtered
@@ -75,7 +48,8 @@ class JournalDecoder:
 
     def __init__(self, segments: Sequence[Path], *, rules: Mapping[str, Any] | None = None, gather: int = 0, as_sent: bool = False) -> None:
         self.decoder = TradeDecoder()
-        self.lines: dict[str, _Line] = {}
+        self.ticker = MarketDecoder()
+        self.lines: dict[str, Line] = {}
         self.reader = Reader(segments)
         self.run_ns: int | None = None
         self._rules, self._gather, self._as_sent = rules, gather, as_sent
@@ -83,6 +57,7 @@ class JournalDecoder:
         self._raws: list[bytes] = []
         self._walls: list[int] = []
         self._gaps: list[Gap] = []  # told before the trades of these messages
+        self._foreseen: list[Gap] = []  # told already, by the same reckoning as then
         self._last: Record | None = None
         self._first: Record | None = None
         self._segment: Path | None = None
@@ -109,21 +84,28 @@ class JournalDecoder:
     def __iter__(self) -> Iterator[Read]:
         for record in self.reader:
             header, segment = self.reader.header, self.reader.segment
-            if segment is not self._segment or record.kind is Kind.CONTEXT or self._is_next_read(record):
+            if segment is not self._segment or self._is_next_read(record):
                 yield from self._flush()
             self._segment = segment
             if header is not None and header.run_ns != self.run_ns:
                 self.run_ns = header.run_ns
-                for line in self.lines.values():
-                    line.stopped_ns = line.intake.last_time_ns or None
-                    line.guard.start_over()
+                yield from self._stop(record)
             if record.kind is Kind.RESET:  # of no concern to the trades: see ReplayProvider.recorded_resets
                 continue
             if record.kind is Kind.CONTEXT:
-                self._enter(Context.decode(record.payload))
+                context = Context.decode(record.payload)
+                self._enter(context)
+                for symbol, standing in context.standings.items():
+                    yield from self._stand(record, symbol, standing)
+            elif record.kind is Kind.STANDING:
+                yield from self._stand(record, *decode_standing(record.payload))
+            elif record.kind is Kind.REFILL:
+                yield from self._refill(record, *decode_refill(record.payload))
             elif record.kind is Kind.GAP:
                 gap, before_read = self._gap(record)
-                if before_read:
+                if gap in self._foreseen:
+                    self._foreseen.remove(gap)
+                elif before_read:
                     self._gaps.append(gap)
                 else:
                     yield from self._flush()
@@ -131,9 +113,15 @@ class JournalDecoder:
             else:
                 self._take(record)
         yield from self._flush()
+        yield from self._stop(None)
 
     def _is_next_read(self, record: Record) -> bool:
-        return record.kind is Kind.DATA and self._first is not None and record.monotonic_ns != self._first.monotonic_ns and len(self._raws) >= self._gather
+        """Whether what was gathered is complete."""
+        if self._first is None or record.kind in (Kind.GAP, Kind.RESET):  # a gap may be one that was told before those trades
+            return False
+        if record.kind is Kind.DATA is self._first.kind:
+            return record.monotonic_ns != self._first.monotonic_ns and len(self._raws) >= self._gather
+        return True
 
     def _take(self, record: Record) -> None:
         message = parse(record.payload)
@@ -148,13 +136,37 @@ class JournalDecoder:
         rules = context.rules if self._rules is None else self._rules
         for symbol, contract in context.contracts.items():
             if symbol not in self.lines:  # what is said of it first holds for all of the replay
-                self.lines[symbol] = _Line(contract, _AsSent() if self._as_sent else Intake(**rules))
+                wanted = context.standings[symbol].wanted if symbol in context.standings else "time_and_sale"
+                self.lines[symbol] = Line(contract, _AsSent() if self._as_sent else Intake(**rules), Rung(cast(Wanted, wanted), 0.0))
                 self.decoder.watch(contract)
+                self.ticker.watch(contract)
+
+    def _stand(self, record: Record, symbol: str, standing: Standing) -> Iterator[Read]:
+        """From here on its trades come from there, perhaps some that were told already."""
+        line = self.lines[symbol]
+        yield from self._decided(record, line.stand(standing._replace(is_held=standing.is_held and not self._as_sent)))
+
+    def _refill(self, record: Record, symbol: str, cut_ns: int | None, raw: bytes) -> Iterator[Read]:
+        """What was fetched after an outage, and what waited for it."""
+        line = self.lines[symbol]
+        batch = self.decoder.fetched(line.contract, raw, self._fields)
+        yield from self._decided(record, line.refill(line.guard.within(batch, record.wall_ns), cut_ns) if line.is_held else line.take(batch))
+
+    def _stop(self, record: Record | None) -> Iterator[Read]:
+        """A recording ends, and with it the wait for a refill."""
+        for line in self.lines.values():
+            yield from self._decided(record, line.stop("recording stopped"))
+
+    def _decided(self, record: Record | None, items: Sequence[TradeBatch | Gap]) -> Iterator[Read]:
+        """What follows of something other than trades. Its gaps were recorded behind it."""
+        self._foreseen += [item for item in items if isinstance(item, Gap)]
+        if items:
+            yield Read(0 if record is None else self._pause_ns(record), [*items], self._segment)
 
     def _gap(self, record: Record) -> tuple[Gap, bool]:
         gap, before_read = decode_gap(record.payload, self._context)
         line = self.lines[gap.contract.streamer_symbol]
-        line.stopped_ns = None  # the recorder knew better
+        line.mend()  # the recorder knew better
         return Gap(line.contract, gap.start_ns, gap.end_ns, gap.reason, gap.filled), before_read
 
     def _flush(self) -> Iterator[Read]:
@@ -163,13 +175,24 @@ class JournalDecoder:
             return
         items: list[TradeBatch | Gap | Quote] = []
         gaps, self._gaps = self._gaps, []
+        for contract, made in self._trades() if self._first.kind is Kind.DATA else self._inferred():
+            told = [gap for gap in gaps if gap.contract == contract]
+            items += told
+            gaps = [gap for gap in gaps if gap.contract != contract]
+            items += [item for item in made if not (told and isinstance(item, Gap))]  # the recorder knew better
+        first, self._raws, self._walls, self._first = self._first, [], [], None
+        if items or gaps or first.kind is Kind.DATA:
+            yield Read(self._pause_ns(first), [*gaps, *items], self._segment)
+
+    def _trades(self) -> Iterator[tuple[Contract, list[TradeBatch | Gap]]]:
         for batch in self.decoder.decode(self._raws, self._walls, self._fields):
-            items += [gap for gap in gaps if gap.contract == batch.contract]
-            gaps = [gap for gap in gaps if gap.contract != batch.contract]
-            items += self.lines[batch.contract.streamer_symbol].take(batch)
-        pause_ns = self._pause_ns(self._first)
-        self._raws, self._walls, self._first = [], [], None
-        yield Read(pause_ns, [*gaps, *items], self._segment)
+            yield batch.contract, self.lines[batch.contract.streamer_symbol].hear(batch, 0.0)
+
+    def _inferred(self) -> Iterator[tuple[Contract, list[TradeBatch | Gap]]]:
+        for value in self.ticker.decode(self._raws, self._walls, self._fields):
+            line = self.lines[value.contract.streamer_symbol]
+            if isinstance(value, Quote | LastTrade) and line.rung.listens:
+                yield line.contract, line.substitute(value, 0.0)
 
     def _fields(self, event_type: str) -> tuple[str, ...]:
         if event_type not in self._context.columns:

@@ -13,7 +13,7 @@ from ..dxlink.messages import Subscription as Item
 from ..dxlink.messages import feed_data
 from ..dxlink.rows import Row, encode_compact
 from ..errors import ConnectionLost, FeedError, NoData, UnsupportedTimeframe, UsageError
-from ..model import Contract, Timeframe, TradeBatch, TradeFlag
+from ..model import Contract, Timeframe, TradeBatch
 from ..provider import Time, time_ns
 from ..sessions import FIRST_YEAR, session_at, sessions_between
 from . import candles
@@ -45,7 +45,7 @@ class Refill(NamedTuple):
 
     batch: TradeBatch
     cut_ns: int | None
-    raw: bytes | None
+    raw: bytes
     reach: Reach = Reach.WHOLE
 
 
@@ -174,9 +174,9 @@ class History:
         except (FeedError, TimeoutError):
             return None
 
-    async def trades(self, contract: Contract, start: Time, end: Time, now_ns: int) -> TradeBatch:
-        """The trades of [start, end), oldest first. NoData where neither the feed's history of trades nor the journal goes back to `start`, saying to
-        where they do."""
+    async def trades(self, contract: Contract, start: Time, end: Time, now_ns: int, intake: Intake | None = None) -> TradeBatch:
+        """The trades of [start, end), oldest first, as `intake` (None: a new one) takes them. NoData where neither the feed's history of trades nor the
+        journal goes back to `start`, saying to where they do."""
         start_ns, end_ns = asked_range(contract, start, end, now_ns)
         start_ns = max(start_ns, self.begins_ns) if self.begins_ns < end_ns else start_ns
         until_ns = FOREVER if end is None else end_ns  # the exchange's clock may be ahead of ours
@@ -193,7 +193,7 @@ class History:
         is_asked = (batch.time_ns >= start_ns) & (batch.time_ns < until_ns)
         if not is_asked.any() and open_ns(contract, max(start_ns, session_at(contract.calendar, start_ns).open_ns + OPENING_NS), end_ns):
             raise NoData(f"TastyTrade has no trades of {contract.symbol} from {_text(start_ns)} to {_text(end_ns)}, while the market was open; bars may be had")
-        batch = self._make_intake().take_snapshot(batch) or batch[:0]
+        batch = (intake or self._make_intake()).take_snapshot(batch) or batch[:0]
         return batch[(batch.time_ns >= start_ns) & (batch.time_ns < until_ns)]
 
     async def refill(self, contract: Contract, start_ns: int, end_ns: int | None = FOREVER) -> Refill:
@@ -284,17 +284,14 @@ def was_open(contract: Contract, start_ns: int, end_ns: int, hours: str) -> bool
     return bool(((opened >= 0) & (opened < end_ns) & (closed > start_ns)).any())
 
 
-def _batch(contract: Contract, rows: Sequence[Row], counts: candles.CandleCounts) -> tuple[TradeBatch, bytes | None]:
+def _batch(contract: Contract, rows: Sequence[Row], counts: candles.CandleCounts) -> tuple[TradeBatch, bytes]:
     """Rows of a snapshot through the decoder of the live feed, so that there is one reading of a trade. Those it cannot read are counted."""
-    decoder = TradeDecoder()
+    decoder, raw = TradeDecoder(), _message(rows)
     decoder.watch(contract)
-    raw = _message(rows) if rows else None
-    batches = decoder.decode([raw], [0], lambda _: FIELDS) if raw is not None else []
+    batch = decoder.fetched(contract, raw, lambda _: FIELDS)
     counts.rejected += decoder.rejected
     counts.rejects.extend(decoder.rejects)
-    if not batches:
-        return TradeBatch(contract, {"time_ns": [], "price": [], "size": []}), raw
-    return batches[0].replace(flags=batches[0].flags | np.uint16(TradeFlag.BACKFILL)), raw
+    return batch, raw
 
 
 def _message(rows: Sequence[Row]) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..journal import Standing
 from ..model import Action, Contract, Gap, Quote, Roll, TradeBatch
 from ..provider import Subscription
 from .ahead import TimeGuard
@@ -24,16 +25,19 @@ _QUICK_NS = 1_000_000_000  # even the quickest message may have taken this long
 
 @dataclass(slots=True)
 class Line:
-    """Trades go in by `take` and out to `listeners` by `put`. After `broke`, the next trade (or `silent`) tells the gap, once.
+    """Trades go in by `hear` and out to `listeners` by `put`. After `broke`, the next trade (or `silent`) tells the gap, once.
 
     Where the missing trades may be fetched, `hold` keeps the live ones back until `refill` brings those before them, or `release` gives up on it.
     While `rung` stands on a lesser source, trades come by `substitute` instead.
+
+    A replay makes the same of what was recorded by `hear` and `substitute`; what a clock or an outage decided then, it is told by `stand`.
     """
 
     contract: Contract
     intake: Intake
     rung: Rung = field(default_factory=lambda: Rung("time_and_sale", 0.0))
     inferred: int = 0  # trades made of lesser events
+    begun: int = 0  # how often they began anew: the volume before is no concern of theirs
     minutes: Minutes = field(default_factory=Minutes)  # what was handed over of TimeAndSale, by minute
     made: Minutes = field(default_factory=lambda: Minutes(trust_inferred=True))  # what was made of lesser events, by minute
     guard: TimeGuard = field(default_factory=TimeGuard)  # of what comes live
@@ -49,6 +53,7 @@ class Line:
     _reason: str = ""
     _ahead_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_CLOCKED))  # exchange time minus our clock, of the latest trades: the quicker, the more
     _spare: list[TradeBatch] = field(default_factory=list)  # trades made of lesser events, should TimeAndSale turn out not to come
+    _made_ns: int = 0  # exchange time of the newest of those that count
 
     def __post_init__(self) -> None:
         self.fallback = FallbackTrades(self.contract, "tick_rule" if self.rung.source == "tick_rule" else "quote_trade")
@@ -57,7 +62,7 @@ class Line:
         """Add a listener; True where it is the only one, so that the feed must be asked."""
         if not self.listeners:
             self._since_ns, self._first_ns, self._last, self._marked, self._is_broken = now_ns, None, None, None, False
-            self._spare.clear()
+            self._begin_anew()
             self._ahead_ns.clear()
         self.listeners.append(listener)
         return len(self.listeners) == 1
@@ -71,6 +76,52 @@ class Line:
             self._is_broken, self._held = False, None  # nobody waits for a refill any more
         return not self.listeners
 
+    @property
+    def standing(self) -> Standing:
+        """Where its trades come from, to be recorded."""
+        return Standing(self.rung.wanted, self.rung.source, self.rung.listens and bool(self.listeners), self.begun, self.is_held)
+
+    def stand(self, standing: Standing) -> list[TradeBatch | Gap]:
+        """As it stood when it was recorded. What is to be handed over because of it."""
+        if standing.begun != self.begun:
+            self._break_off()
+            self.begun = standing.begun
+        items = [] if standing.is_held else self.release()
+        if standing.is_held and self._held is None:
+            self._is_broken, self._reason, self._held = True, "connection lost", []
+        self.rung.put(standing.source, standing.listens)
+        return items + (self.settle() if self.rung.is_inferred else [])
+
+    def stop(self, reason: str) -> list[TradeBatch | Gap]:
+        """A recording ends here: between its newest trade and the first of the next one, trades may be missing. What is to be handed over before that."""
+        items = self.release()
+        self._is_broken, self._reason = self._last is not None, reason
+        self._begin_anew()
+        self.guard.start_over()
+        return items
+
+    def mend(self) -> None:
+        """Somebody else has told the gap."""
+        self._is_broken = False
+
+    @property
+    def last_time_ns(self) -> int:
+        """Exchange time of the newest trade, 0 before the first."""
+        return max(self.intake.last_time_ns, self._made_ns)
+
+    def hear(self, decoded: TradeBatch, now_s: float) -> list[TradeBatch | Gap]:
+        """TimeAndSale, as decoded. What is to be handed over because of it: see `take`. Where it takes over from a lesser source, that is only what the
+        other has not told, behind a gap: of what happened between the two nobody knows."""
+        batch = self.guard.admit(decoded)
+        if batch is None:
+            return []
+        if self.rung.listens or self.rung.is_inferred:
+            if self.rung.told(now_s) and self._last is not None:
+                batch = batch[batch.time_ns > self._last[0]]
+                self.fall()
+            self._begin_anew()
+        return self.take(batch)
+
     def take(self, batch: TradeBatch) -> list[TradeBatch | Gap]:
         """What of a batch is to be handed over: nothing, the trades that count, or before them the gap that they end."""
         if self._held is not None:
@@ -80,13 +131,6 @@ class Line:
         if taken is None:
             return []
         return self._passed(taken, self.intake.last_time_ns)
-
-    def told(self, batch: TradeBatch, now_s: float) -> TradeBatch:
-        """TimeAndSale came, as decoded. What is left of it to `take`: where it takes over from a lesser source, only what that has not told."""
-        self._spare.clear()
-        if self.rung.told(now_s) and self._last is not None:
-            batch = batch[batch.time_ns > self._last[0]]
-        return batch
 
     def substitute(self, value: Quote | LastTrade, now_s: float) -> list[TradeBatch | Gap]:
         """A quote or a last trade. What is to be handed over because of it: nothing, as long as TimeAndSale may still come."""
@@ -112,12 +156,24 @@ class Line:
         for batch in spare:
             self.inferred += len(batch)
             self.made.add(batch)
+            self._made_ns = max(self._made_ns, int(batch.time_ns.max()))
             items += self._passed(batch, int(batch.time_ns.max()))
         return items
 
     def fall(self) -> None:
-        """TimeAndSale does not tell what happens: from its last trade on, trades may be missing."""
+        """TimeAndSale does not tell what happens: from the last trade on, trades may be missing."""
         self._is_broken, self._reason = True, "no time_and_sale"
+
+    def _break_off(self) -> None:
+        if self._held:
+            self._held.append(None)
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """What Trade and Quote told up to now is of no use any more."""
+        self.begun += 1
+        self.fallback.broke()
+        self._spare.clear()
 
     def _passed(self, batch: TradeBatch, last_time_ns: int) -> list[TradeBatch | Gap]:
         gap = self._ended_by(batch)
@@ -151,16 +207,13 @@ class Line:
     def broke(self) -> None:
         """The connection is gone: from the newest trade on, trades may be missing."""
         self._is_broken, self._reason = bool(self.listeners), "connection lost"
-        if self._held:
-            self._held.append(None)
-        self.fallback.broke()
-        self._spare.clear()
+        self._break_off()
 
     @property
     def whole_until_ns(self) -> int | None:
-        """The exchange time up to which every trade has come as TimeAndSale since somebody listens, 0 where none has; None: up to now."""
-        if not self.listeners or self._first_ns is None or self.rung.is_inferred:
-            return self.intake.last_time_ns
+        """The exchange time up to which every trade has come since somebody listens, 0 where none has; None: up to now."""
+        if not self.listeners or self._first_ns is None:
+            return self.last_time_ns
         return (self._last[0] if self._last is not None else 0) if self._is_broken or self.is_held else None
 
     @property

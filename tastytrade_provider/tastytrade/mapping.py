@@ -134,6 +134,12 @@ class TradeDecoder:
             self._ratios.append((up, down, step_up, step_down))
             self._layouts.clear()
 
+    def fetched(self, contract: Contract, raw: bytes, fields_of: Callable[[str], Sequence[str]]) -> TradeBatch:
+        """The trades of a contract in a message made of a snapshot: marked BACKFILL, and received at no time."""
+        batches = self.decode([raw], [0], fields_of)
+        batch = TradeBatch.concat(batches) if batches else TradeBatch(contract, {"time_ns": [], "price": [], "size": []})
+        return batch.replace(flags=batch.flags | np.uint16(TradeFlag.BACKFILL))
+
     def decode(self, raws: Sequence[bytes], received_ns: Sequence[int], fields_of: Callable[[str], Sequence[str]]) -> list[TradeBatch]:
         """The trades of several messages, in order. `fields_of` gives the announced columns of an event type."""
         layout, width, absent = self._layout(fields_of)

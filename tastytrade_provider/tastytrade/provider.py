@@ -21,7 +21,6 @@ from ..settings import Settings, TastytradeSettings
 from .auth import Account
 from .bar_feed import check
 from .bar_feeds import Around, BarFeeds
-from .board import Board
 from .dialogue import Columns
 from .history import History
 from .intake import Intake
@@ -75,7 +74,7 @@ class TastyTradeProvider(DataProvider):
         self._since_ns = time.time_ns()
         self._notes: deque[str] = deque(maxlen=20)
         self._account = Account(settings, note=self._notes.append)
-        self._trades = Trades(settings, self._rules, Board, lambda: self._keeper.dialogues, self._history.refill, self._notes.append, wait=wait)
+        self._trades = Trades(settings, self._rules, lambda: self._keeper.dialogues, self._history.refill, self._notes.append, wait=wait)
         self._board, self._lines = self._trades.board, self._trades.lines
         self.journal = journal
         self._rolling = Rolling(self._months, self._trades.put, self._notes.append, now_ns=lambda: self._wall_ns())
@@ -230,7 +229,12 @@ class TastyTradeProvider(DataProvider):
         NoData where the feed does not go back that far, and the message says how far. Where the
         session's first trade comes late, and nothing tells whether any were before it, `status().notes` says so.
         """
-        return await self._history.trades(contract, start, end, self._now_ns(contract))
+        intake = self._new_intake()
+        found = await self._history.trades(contract, start, end, self._now_ns(contract), intake)
+        line = self._lines.get(contract.streamer_symbol)
+        if line is not None and line.listeners:
+            line.intake.acquaint(intake)  # so that whoever follows it live is told of corrections of these
+        return found
 
     async def earliest(self, contract: Contract, timeframe: str = "1d") -> pd.Timestamp:
         """The start of the first bar the feed has. NoData where it has none."""
@@ -278,11 +282,14 @@ class TastyTradeProvider(DataProvider):
         return await dialogue.history(event_type, fields, item)
 
     def _too_big(self, items: Sequence[Item], said: str) -> None:
-        """The server serves no more subscriptions: those it refused end, the others go on."""
+        """The server serves no more subscriptions: those of the message it refused end, the others go on."""
         error = CapacityExceeded(f"TastyTrade refused a subscription: {said}")
-        self._trades.end(error, [item.symbol for item in items if item.type == TIME_AND_SALE])
+        trades = [item for item in items if item.type == TIME_AND_SALE]
+        self._trades.end(error, [item.symbol for item in trades])
+        for dialogue in self._keeper.dialogues:
+            dialogue.leave("STREAM", trades)  # it may have served the first of them
         for listener in self._board.served_by(items):
-            listener.end(error)
+            self._end_board(listener, error)
 
     # -- small parts
 
@@ -339,8 +346,15 @@ class TastyTradeProvider(DataProvider):
 
     def _end_all(self, error: MarketDataError | None) -> None:
         self._trades.end(error)
-        for listener in (*self._board.listeners(), *self._feeds.of_candles.values()):
-            listener.end(error)
+        for listener in self._board.listeners():
+            self._end_board(listener, error)
+        for bars in self._feeds.of_candles.values():
+            bars.end(error)
+
+    def _end_board(self, listener: Subscription[Any], error: MarketDataError | None) -> None:
+        """End a listener, which nobody will cancel then: the next one asks for the same anew."""
+        listener.end(error)
+        self._board_left(listener)
 
     def _enter(self, state: State) -> None:
         if state != self._state:

@@ -88,12 +88,15 @@ def read(path: Path, contract: Contract, start_ns: int) -> Recorded | None:
 def joined(recorded: Recorded, fed: TradeBatch, fed_from_ns: int, start_ns: int, end_ns: int = FOREVER) -> Joined:
     """The journal's trades of [start, end) before the feed's, which are whole after `fed_from_ns` (FOREVER: there are none). By index, no doubles.
 
-    What both know is as the feed tells it now. A hole of the journal that begins where the feed has everything is none.
+    What both know is as the feed tells it now; what was made of lesser events counts where the feed has nothing. A hole of the journal that begins where
+    the feed has everything is none.
     """
     near = [hole for hole in recorded.holes if hole.end_ns > start_ns and hole.start_ns < end_ns]
     left = [hole for hole in near if hole.start_ns // _MS * _MS <= fed_from_ns]  # of the millisecond in which it begins, the rest may be missing too
     cut_ns = max((min(hole.end_ns, fed_from_ns) for hole in left), default=None)
-    earlier = recorded.batch[(recorded.batch.time_ns > (start_ns - 1 if cut_ns is None else cut_ns)) & ~np.isin(recorded.batch.index, fed.index)]
+    time_ns, index = recorded.batch.time_ns, recorded.batch.index
+    is_known = (index >= 0) & np.isin(index, fed.index) | (index < 0) & (time_ns // _MS >= fed_from_ns // _MS)
+    earlier = recorded.batch[(time_ns > (start_ns - 1 if cut_ns is None else cut_ns)) & ~is_known]
     both = TradeBatch.concat([earlier, fed])
     order = np.lexsort((both.index, both.time_ns) if (both.index < 0).any() else (both.index,))
     return Joined(both[order], cut_ns, tuple(hole for hole in near if hole not in left))

@@ -11,8 +11,10 @@ from ..errors import MarketDataError, UsageError
 from ..journal import Journal
 from ..model import Action, Contract, Gap, TradeBatch
 from . import recorded
+from .dialogue import Columns
 from .line import Line
 from .mapping import FIELDS, TIME_AND_SALE
+from .quotes import FIELDS as BOARD_FIELDS
 from .recorded import FOREVER, Hole, Recorded
 
 _STOPPED = "recording stopped"  # as a replay calls what lies between two recordings
@@ -67,26 +69,39 @@ class Recording:
         """Trades of this line are asked for from now on."""
         if self.journal is not None:
             self.journal.watch(line.contract, rules)
-            self.pause(line)
+            self.stand(line)
+            if line.last_time_ns:  # since then, messages of it did not come
+                self._paused.setdefault(line.contract.streamer_symbol, Hole(line.last_time_ns, FOREVER))
 
-    def pause(self, line: Line) -> None:
-        """Since its newest trade, messages of this line did not come; now they do again."""
-        if self.journal is not None and line.intake.last_time_ns:
-            self._paused.setdefault(line.contract.streamer_symbol, Hole(line.intake.last_time_ns, FOREVER))
+    def stand(self, line: Line) -> None:
+        """Where the trades of this line come from now, if that is new."""
+        if self.journal is not None:
+            self.journal.stand(line.contract, line.standing)
 
     def keep(self, raws: Sequence[bytes], received_ns: Sequence[int], columns: Sequence[str]) -> None:
         """Messages of trades, before anything looks into them."""
         if self.journal is not None and self._is_open:
             self.journal.append(raws, received_ns, {TIME_AND_SALE: tuple(columns)})
 
-    def taken(self, batch: TradeBatch) -> None:
-        """What was in them: it may end a pause, of which the messages alone say nothing."""
+    def keep_ticker(self, raw: bytes, received_ns: int, columns: Columns) -> None:
+        """The same for a message of quotes and last trades."""
+        if self.journal is not None and self._is_open:
+            self.journal.append([raw], [received_ns], {name: tuple(columns(name)) for name in BOARD_FIELDS}, are_trades=False)
+
+    def keep_refill(self, line: Line, raw: bytes, received_ns: int, cut_ns: int | None) -> None:
+        """The same for trades that were fetched after an outage, whose line holds none back any more."""
+        if self.journal is not None and self._is_open:
+            self.journal.append_refill(line.contract, cut_ns, raw, received_ns, {TIME_AND_SALE: FIELDS})
+        self.stand(line)
+
+    def taken(self, batch: TradeBatch, *, before_read: bool) -> None:
+        """The trades that were in them: they may end a pause, of which the messages alone say nothing."""
         if (hole := self._paused.get(batch.contract.streamer_symbol)) is None:
             return
         later = batch.time_ns[(batch.action == Action.NEW) & (batch.time_ns >= hole.start_ns)]
         if len(later):
             del self._paused[batch.contract.streamer_symbol]
-            self.tell(Gap(batch.contract, hole.start_ns, int(later[0]) + 1, "not subscribed"), before_read=True)
+            self.tell(Gap(batch.contract, hole.start_ns, int(later[0]) + 1, "not subscribed"), before_read=before_read)
 
     def tell(self, gap: Gap, *, before_read: bool) -> None:
         """A gap that was told, before the trades of the messages just kept, or after them."""
@@ -100,7 +115,7 @@ class Recording:
             return
         self.keep([raw], [time.time_ns()], FIELDS)
         for hole in holes:
-            end_ns = hole.end_ns if hole.end_ns < FOREVER else max(line.intake.last_time_ns, hole.start_ns) + 1  # from there on the feed has sent all
+            end_ns = hole.end_ns if hole.end_ns < FOREVER else max(line.last_time_ns, hole.start_ns) + 1  # from there on the feed has sent all
             self.journal.append_gap(Gap(contract, hole.start_ns, end_ns, _STOPPED, filled=True))
 
     # -- out
@@ -110,7 +125,7 @@ class Recording:
         journal, line = self.journal, self._lines.get(contract.streamer_symbol)
         if journal is None or not journal.path.is_dir():
             return None
-        whole_until_ns, newest_ns = (0, 0) if line is None or not self._is_open else (line.whole_until_ns, line.intake.last_time_ns)
+        whole_until_ns, newest_ns = (0, 0) if line is None or not self._is_open else (line.whole_until_ns, line.last_time_ns)
         try:
             found = await asyncio.to_thread(recorded.read, journal.path, contract, start_ns)
         except (MarketDataError, OSError) as error:

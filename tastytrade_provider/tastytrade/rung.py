@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from .ladder import Source
 
@@ -17,7 +17,7 @@ _RISES: Final = 3
 class Rung:
     """TimeAndSale, until Trade shows that trades happen which it does not tell; and TimeAndSale again as soon as it comes.
 
-    wanted    "auto", or the one source to stay with
+    wanted    "auto", or the one source to stay with, as given
     source    where trades come from now      listens   whether Trade and Quote are wanted
 
     >>> rung = Rung("auto", now_s=0.0)
@@ -31,6 +31,7 @@ class Rung:
     """
 
     def __init__(self, wanted: Wanted, now_s: float) -> None:
+        self.wanted: Final = wanted
         self.source: Source = "time_and_sale" if wanted == "auto" else wanted
         self.listens = wanted in ("quote_trade", "tick_rule")
         self._is_auto, self._has_quotes = wanted == "auto", False
@@ -48,6 +49,10 @@ class Rung:
             return False
         was, self.source, self.listens = self.source, "time_and_sale", False
         return was != "time_and_sale"
+
+    def put(self, source: str, listens: bool) -> None:
+        """Where somebody else has decided that it stands."""
+        self.source, self.listens = cast(Source, source), listens
 
     def quoted(self) -> None:
         """A quote came."""

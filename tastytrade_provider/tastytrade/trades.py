@@ -19,7 +19,7 @@ from .history import Refill
 from .intake import Intake
 from .ladder import Source, TickQuality
 from .line import Line, TradeSubscription
-from .mapping import FIELDS, TIME_AND_SALE, TradeDecoder
+from .mapping import TIME_AND_SALE, TradeDecoder
 from .quotes import LastTrade
 from .recording import Recording
 from .rung import Rung, Wanted
@@ -35,7 +35,6 @@ class Trades:
     """One `Line` per contract, over however many connections there are.
 
     dialogues  the connections now        refill     asks the feed's history: (contract, from UTC ns, None) -> what it has
-    board      to hear quotes and last trades where TimeAndSale is silent
     note       told in a sentence what happened
     wait       True: a slow consumer makes the feed wait, and silence means nothing
     """
@@ -44,7 +43,6 @@ class Trades:
         self,
         settings: TastytradeSettings,
         rules: Any,
-        board: Callable[[Callable[[Quote | LastTrade], None]], Board],
         dialogues: Callable[[], Sequence[Dialogue]],
         refill: Callable[[Contract, int, None], Awaitable[Refill]],
         note: Callable[[str], object],
@@ -54,7 +52,7 @@ class Trades:
         self.lines: dict[str, Line] = {}
         self.decoder = TradeDecoder()
         self.recording = Recording(self.lines, note)
-        self.board = board(self._substitute)
+        self.board = Board(self._substitute, self.recording.keep_ticker)
         self.gaps = GapLog()
         self.failed: deque[str] = deque(maxlen=20)
         self.lag_ms: float | None = None
@@ -96,6 +94,7 @@ class Trades:
             self.end(failure)
         for line in self.lines.values():
             line.rung.start_over(_now_s())
+            self._listen(line)
         for dialogue in self._dialogues():
             dialogue.ask_trades(self.wanted())
             if dialogue.grants("STREAM"):
@@ -152,21 +151,22 @@ class Trades:
 
     def take(self, raws: Sequence[bytes], received_ns: Sequence[int], columns: Columns) -> bool:
         """Messages of trades. True where a listener is full, and the feed should wait."""
-        is_full = False
+        is_full, changed = False, list[Line]()
         self.recording.keep(raws, received_ns, columns(TIME_AND_SALE))
         for decoded in self.decoder.decode(raws, received_ns, columns):
             line = self.lines[decoded.contract.streamer_symbol]
             self._quality[decoded.contract.streamer_symbol].add(decoded, received_ns[-1])
-            batch = line.guard.admit(decoded)
-            if batch is None:
-                continue
-            if line.rung.listens or line.rung.is_inferred:
-                batch = self._told(line, batch)
-            items = line.take(batch)
+            was = line.rung.source, line.rung.listens
+            items = line.hear(decoded, _now_s())
             if items and isinstance(items[-1], TradeBatch):
                 self.lag_ms = (int(items[-1].received_ns[-1]) - int(items[-1].time_ns[-1])) / 1e6
-            self.recording.taken(batch)
             is_full |= self.hand_over(line, items, before_read=True)
+            if was[0] != line.rung.source:
+                self._note(f"{line.contract.symbol}: TimeAndSale comes; trades are those of the exchange again")
+            if was != (line.rung.source, line.rung.listens):
+                changed.append(line)
+        for line in changed:
+            self._listen(line)
         return is_full
 
     def hand_over(self, line: Line, items: Sequence[TradeBatch | Gap], *, before_read: bool = False) -> bool:
@@ -176,6 +176,8 @@ class Trades:
             if isinstance(item, Gap):
                 self.gaps.add(item)
                 self.recording.tell(item, before_read=before_read)
+            else:
+                self.recording.taken(item, before_read=before_read)
             is_full |= line.put(item)
         return is_full
 
@@ -201,6 +203,7 @@ class Trades:
         for line in self.lines.values():
             line.broke()
             line.hold()  # before the stream is back: its first trade must not pass those it waits for
+            self.recording.stand(line)
 
     def mark(self) -> None:
         """A second connection is about to be opened."""
@@ -239,14 +242,15 @@ class Trades:
         try:
             async with asyncio.timeout(_REFILL_S):
                 found = await self._missed(line, start_ns)
-            items = line.refill(line.guard.within(found.batch, time.time_ns()), found.cut_ns)
-            if found.raw is not None:
-                self.recording.keep([found.raw], [time.time_ns()], FIELDS)
+            now_ns = time.time_ns()
+            items = line.refill(line.guard.within(found.batch, now_ns), found.cut_ns)
+            self.recording.keep_refill(line, found.raw, now_ns, found.cut_ns)
         except ConnectionLost:
             return
         except (MarketDataError, TimeoutError) as error:
             self._note(f"trades of {line.contract.symbol} could not be fetched after the reconnect: {error or 'no answer in time'}")
             gap = None if (items := line.release()) else line.silent(time.time_ns())
+            self.recording.stand(line)
             items += [gap] if gap is not None else []
         if self.hand_over(line, items):
             self._pause()
@@ -271,38 +275,32 @@ class Trades:
         now_s = _now_s()
         for line in self.lines.values():
             rung = line.rung
-            if is_new or not line.listeners or (line.is_fed() and not rung.is_inferred):
+            if is_new or not line.listeners or not self.recording.is_ready or (line.is_fed() and not rung.is_inferred):
                 rung.start_over(now_s)
             was = rung.source
-            if rung.advance(now_s):
-                self._listen(line)
+            if not rung.advance(now_s):
+                continue
             if rung.source != was:
                 self._note(f"{line.contract.symbol}: no TimeAndSale came while the market traded; trades are made of {rung.source} now")
                 if was == "time_and_sale":
                     line.fall()
-                self.hand_over(line, line.settle())
+                if self.hand_over(line, line.settle()):
+                    self._pause()
+            self._listen(line)
         if self._ticking is not None:
             self._ticking.cancel()
         self._ticking = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
-    def _told(self, line: Line, batch: TradeBatch) -> TradeBatch:
-        """TimeAndSale after a silence; what is left of it to be taken."""
-        was, batch = line.rung.source, line.told(batch, _now_s())
-        if was != line.rung.source:
-            self.recording.pause(line)
-            self._note(f"{line.contract.symbol}: TimeAndSale comes; trades are those of the exchange again")
-        self._listen(line)
-        return batch
-
     def _substitute(self, value: Quote | LastTrade) -> None:
         """A quote or last trade of a contract whose TimeAndSale is silent."""
         line = self.lines[value.contract.streamer_symbol]
-        if self.hand_over(line, line.substitute(value, _now_s())):
+        if self.hand_over(line, line.substitute(value, _now_s()), before_read=True):
             self._pause()
 
     def _listen(self, line: Line) -> None:
         """Ask for Trade and Quote, or do not any more, as the rung wants."""
-        if line.rung.listens and line.listeners:
+        self.recording.stand(line)
+        if line.rung.listens and line.listeners and self.recording.is_ready:
             wanted = self.board.watch(line.contract)
             for dialogue in self._dialogues():
                 dialogue.ask_board(wanted)

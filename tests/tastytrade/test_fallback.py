@@ -80,7 +80,7 @@ async def test_a_lesser_source_asked_for_by_name_serves_from_the_start_and_adds_
 
 
 async def test_when_time_and_sale_comes_after_all_it_takes_over_and_nothing_is_counted_twice() -> None:
-    market = excerpt(events=40_000, roots=("ES",))
+    market = excerpt(events=400_000, roots=("ES",))
     wire = Wire(unserved=frozenset({"TimeAndSale"}))
     async with an_emulator(market, speed=8, wire=wire, start_on=("Trade", "Quote")) as emulator, a_provider(emulator) as provider:
         items: list[Any] = []

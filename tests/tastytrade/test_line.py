@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from tastytrade_provider.model import Action, Gap, TradeBatch
+import pytest
+
+from tastytrade_provider.model import Action, Gap, Roll, TradeBatch
 from tastytrade_provider.provider import Subscription
 from tastytrade_provider.tastytrade.intake import Intake
 from tastytrade_provider.tastytrade.line import Line, TradeSubscription
+from tastytrade_provider.tastytrade.quotes import LastTrade
+from tastytrade_provider.tastytrade.rung import Rung
 from tests.checks.builders import ES, a_batch, opening
 
 S = 10**9
@@ -51,6 +55,45 @@ def test_a_line_says_whether_trades_came_since_it_was_last_asked() -> None:
     assert not line.is_fed()
     line.take(trades(1, 2))
     assert [line.is_fed(), line.is_fed()] == [True, False]
+
+
+def a_last_trade(at_s: float, day_volume: float) -> LastTrade:
+    time_ns = T + int(at_s * S)
+    return LastTrade(ES, time_ns, time_ns + S // 10, 6000.0, 1.0, None, 1, day_volume, None, None, False)
+
+
+@pytest.mark.parametrize("between", ["time and sale", "an outage", "nobody listened"])
+def test_what_traded_while_nobody_asked_for_last_trades_is_not_one_large_trade_when_they_are_asked_for_again(between: str) -> None:
+    line, listener = Line(ES, Intake(), Rung("auto", 0.0)), Subscription[TradeBatch | Gap | Roll](ES)
+    line.join(listener, T)
+    line.rung.put("time_and_sale", listens=True)
+    line.substitute(a_last_trade(1, 100.0), 1.0)
+    if between == "time and sale":
+        line.hear(trades(2), 2.0)
+        assert not line.rung.listens
+    elif between == "an outage":
+        line.broke()
+    else:
+        line.leave(listener)
+        line.join(listener, T + 5 * S)
+    line.rung.put("quote_trade", listens=True)
+    assert line.substitute(a_last_trade(60, 5000.0), 60.0) == []  # where the day stands now
+    *_, batch = line.substitute(a_last_trade(61, 5003.0), 61.0)
+    assert isinstance(batch, TradeBatch)
+    assert batch.size.tolist() == [3.0]
+
+
+def test_where_time_and_sale_takes_over_what_happened_between_the_two_is_a_gap() -> None:
+    line = Line(ES, Intake(), Rung("auto", 0.0))
+    line.join(Subscription(ES), T)
+    line.rung.put("quote_trade", listens=True)
+    line.substitute(a_last_trade(1, 100.0), 1.0)
+    [made] = line.substitute(a_last_trade(2, 103.0), 2.0)
+    assert isinstance(made, TradeBatch)
+    gap, told = line.hear(trades(1, 2, 3, 4), 4.0)
+    assert gap == Gap(ES, T + 2 * S, T + 3 * S + 1, "no time_and_sale")
+    assert isinstance(told, TradeBatch)
+    assert [(at - T) / S for at in told.time_ns.tolist()] == [3, 4]  # the first two are in what was made
 
 
 def test_two_outages_without_a_trade_between_are_one_gap() -> None:

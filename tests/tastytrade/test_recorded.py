@@ -169,3 +169,13 @@ def test_only_the_segments_that_matter_are_read(tmp_path: Path, monkeypatch: pyt
     assert seconds(known(tmp_path, -5).batch) == list(range(100))
     assert whole == [4, 10]
     assert np.all(np.diff(known(tmp_path, -5).batch.index) > 0)
+
+
+def test_what_was_made_of_lesser_events_counts_only_where_the_feed_has_nothing() -> None:
+    rows = {"time_ns": [at(1), at(2), at(3), at(4)], "index": [-1] * 4, "price": [6000.0] * 4, "size": [1, 2, 4, 8]}
+    past = Recorded(TradeBatch(ES, rows), (Hole(0, at(1)), Hole(at(4), FOREVER)), at(4))
+    made = joined(past, fed(3, 3.5, 5), at(3) + MS - 1, at(1))
+    assert made.cut_ns is None
+    assert seconds(made.batch) == [1, 2, 3, 3.5, 5]
+    alone = joined(past, fed(), FOREVER, at(1))
+    assert seconds(alone.batch) == [] != alone.cut_ns  # a hole up to now
