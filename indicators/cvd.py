@@ -54,5 +54,5 @@ def cvd_of(state: Floats, split: Floats, keys: Floats) -> Floats:
     split  rows of SPLIT
     """
     ohlc = np.empty((len(keys), 4))
-    cumulate(state, keys, split[0] - split[1], split[2], split[3], ohlc)
+    cumulate(state, keys, split[0] - split[1], split[2], split[3], ohlc, True)
     return ohlc

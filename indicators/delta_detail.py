@@ -150,7 +150,7 @@ class CVDBySize(FromTrades):
             ohlc = np.empty((len(sums), 4))
             buy, sell, unknown, low, high = (np.asarray(size(sums[:, i]), np.float64) for i in (k.BUY, k.SELL, k.UNKNOWN, k.LEAST, k.MOST))
             quality = _divide(sums[:, k.BY_EXCHANGE], sums[:, k.BUY] + sums[:, k.SELL] + sums[:, k.UNKNOWN])
-            cumulate(empty_sum(), keys, buy - sell, low, high, ohlc)
+            cumulate(empty_sum(), keys, buy - sell, low, high, ohlc, True)
             if p["extremes"] == "sierra":
                 ohlc[:, 0] = np.clip(ohlc[:, 0], ohlc[:, 2], ohlc[:, 1])
             blocks.append(np.column_stack([buy - sell, buy, sell, ohlc[:, [3, 0, 1, 2]], unknown, quality]))

@@ -6,6 +6,7 @@ import numpy as np
 
 from tastytrade_provider.bars import cumulate
 
+from . import kernels as k
 from .base import Indicator
 from .columns import Columns, Floats
 from .cvd import empty_sum
@@ -46,7 +47,7 @@ class DeltaQuality(Indicator):
         volume = bars.floats("volume")
         sided = np.nan_to_num(bars.floats("buy_volume") + bars.floats("sell_volume"))
         keys, told = anchor.keys(bars), told_volume(bars, sided)
-        out[:, 0] = volume - sided
+        k.difference(volume, sided, out.T[0])
         totals = [self._running(total, keys, values) for total, values in zip(sums, (out[:, 0], told, volume), strict=True)]
         out[:, 2] = totals[0]
         np.divide(told, volume, out=out[:, 1], where=volume > 0)
@@ -55,7 +56,7 @@ class DeltaQuality(Indicator):
     @staticmethod
     def _running(total: Floats, keys: Floats, values: Floats) -> Floats:
         out = np.empty((len(values), 4))
-        cumulate(total, keys, values.copy(), values, values, out)
+        cumulate(total, keys, values.copy(), values, values, out, True)
         return out[:, 3]
 
 

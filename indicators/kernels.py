@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tastytrade_provider.bars import decimal  # numba does not see when it changes: then clear what is compiled of this file
 from tastytrade_provider.jit import inlined, kernel
 
 # numba's cache on disk keeps the name of the module that first ran a kernel, and imports it when loading. This folder can be imported under
@@ -23,6 +24,13 @@ def all_finite(x: Any) -> bool:
 
 
 @kernel
+def difference(one: Any, other: Any, out: Any) -> None:
+    """one - other, of sizes."""
+    for i in range(len(out)):
+        out[i] = decimal(one[i] - other[i])
+
+
+@kernel
 def volume_delta(x: Any, is_sierra: bool, out: Any) -> None:
     """x: bought, sold and the delta's extremes, a row each. out: delta, share, extremes; full of NaN.
 
@@ -31,7 +39,7 @@ def volume_delta(x: Any, is_sierra: bool, out: Any) -> None:
     """
     for i in range(x.shape[1]):
         buy, sell, low, high = x[0, i], x[1, i], x[2, i], x[3, i]
-        out[0, i] = buy - sell
+        out[0, i] = decimal(buy - sell)
         if not is_sierra or low != 0 or buy == sell:
             out[2, i] = low
         if not is_sierra or high != 0 or buy == sell:
@@ -142,7 +150,7 @@ def divergence(s: Any, rules: Any, tick_numerator: int, tick_denominator: int, k
                     continue
                 before = s[p + PRICE] if tick_numerator == 0 else np.rint(s[p + PRICE] * tick_denominator / tick_numerator)
                 rise = steps[side, at] - sign * before
-                change = w[_CVDS + side, at] - s[p + CVD]
+                change = decimal(w[_CVDS + side, at] - s[p + CVD])
                 gain = sign * change
                 regular = rise >= min_price and gain <= -rules[MIN_CVD]
                 hidden = rise < 0 and gain > 0

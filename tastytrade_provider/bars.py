@@ -13,8 +13,8 @@ from .errors import UsageError
 from .forming import Forming
 from .grid import Grid
 from .history import SOURCES, TO_KERNEL, BarHistory, BarTrades, Footprint, bar_columns, build_bar_trades, build_bars, build_footprint, build_history, in_order
-from .kernels import cumulate
-from .ledger import Ledger
+from .kernels import cumulate, decimal
+from .ledger import Ledger, countable
 from .levels import MILLION, grouped, millionths, profile
 from .model import Array, Bar, Contract, Gap, Timeframe, TradeBatch, TradeFlag, check_contract
 from .sessions import DAY_NS, parse_reset
@@ -32,6 +32,7 @@ __all__ = [
     "build_footprint",
     "build_history",
     "cumulate",
+    "decimal",
     "grouped",
     "in_order",
     "millionths",
@@ -138,7 +139,8 @@ class BarBuilder:
         columns = batch.columns
         ordered, some, _ = k.survey(columns["time_ns"], columns["index"], columns["lots"], columns["action"], columns["flags"])
         if not ordered or (some & _LEG and not self._legs):
-            batch = self._counted(batch)
+            given, batch = len(batch), countable(batch, legs=self._legs)
+            self.excluded += given - len(batch)
         if len(batch) == 0:
             return []
         before = len(self.ledger)
@@ -146,14 +148,6 @@ class BarBuilder:
         if first < before or self._is_late(first, self._closed_until):
             return self._repair(first)
         return self._extend(first)
-
-    def _counted(self, batch: TradeBatch) -> TradeBatch:
-        """Without trades of no size, and without spread legs where they are left out."""
-        counted = (batch.lots > 0) | (batch.action != 0)
-        if not self._legs:
-            counted &= (batch.flags & _LEG) == 0
-        self.excluded += int(len(batch) - counted.sum())
-        return batch[counted]
 
     def add_gap(self, gap: Gap) -> list[Bar]:
         """Trades may be missing in the gap's interval: bars that touch it are `complete=False`. A filled gap takes back those inside it.

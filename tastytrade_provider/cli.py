@@ -402,7 +402,8 @@ def main() -> None:
         code = 2
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "tastytrade-provider"
-        click.echo(f"error: {error.format_message().rstrip('.')}; see {command} --help", err=True)
+        said = " ".join(error.format_message().split())  # click lists choices in lines of their own
+        click.echo(f"error: {said.rstrip('.')}; see {command} --help", err=True)
         code = 2
     except click.ClickException as error:
         click.echo(f"error: {error.format_message()}", err=True)

@@ -100,6 +100,7 @@ class DemoProvider(TastyTradeProvider):
         )
         self.emulator = self._make()
         self._wall_ns = lambda: self.emulator.market_ns
+        self._feeds.playback = self.playback
         self._history.begins_ns = source.start_ns
         self._ending: asyncio.Task[None] | None = None
         self._was_played = self._is_at_end = self._is_open = False

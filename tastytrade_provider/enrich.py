@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DELTA: Final = ("buy_volume", "sell_volume", "min_delta", "max_delta", "delta_source")
-"""What of a bar the delta provider says; everything else stays the first provider's."""
+"""What of a bar the delta provider says; everything else stays the first provider's, but that it is complete only where both are."""
 _WAIT_S = 2.0  # a closed bar waits this long for its delta, then goes without
 _HISTORY_S = 15.0  # and one of the past this long: the other's history takes its time
 _KEPT = 20_000  # deltas that wait for their bar
@@ -245,6 +245,9 @@ def with_delta(frame: pd.DataFrame, other: pd.DataFrame | None) -> pd.DataFrame:
             columns[name] = pd.Categorical(["none"] * len(frame) if found is None else found.astype(object).fillna("none"))
         else:
             columns[name] = float("nan") if found is None else found.astype("float64")
+    if other is not None and "complete" in other and "complete" in frame:
+        partial = other.index[~other["complete"].to_numpy(bool)]
+        columns["complete"] = frame["complete"].to_numpy(bool) & ~frame.index.isin(partial)
     return frame.assign(**columns)
 
 
@@ -261,7 +264,7 @@ class _Joined:
         self._own, self._theirs, self._loop = own, theirs, asyncio.get_running_loop()
         self._waiting: deque[_Waiting] = deque()
         self._deltas: dict[int, Bar] = {}
-        self._without: dict[int, Bar] = {}  # handed over without delta
+        self._told: dict[int, tuple[Bar, Bar]] = {}  # by start: the first's bar, and as it was handed over
         self._timer: asyncio.TimerHandle | None = None
         self._on_fault = on_fault
         own.on(self._take)
@@ -279,10 +282,20 @@ class _Joined:
         self._deltas[item.start_ns] = item
         if len(self._deltas) > _KEPT:
             del self._deltas[next(iter(self._deltas))]
-        late = self._without.pop(item.start_ns, None)
-        if late is not None:
-            self.out.put(_of_both(replace(late, revision=late.revision + 1), item))
+        told = self._told.get(item.start_ns)
+        if told is not None and replace(_of_both(told[0], item), revision=told[1].revision) != told[1]:  # it comes late, or was repaired
+            self._tell(told[0], item)
         self._release()
+
+    def _tell(self, bar: Bar, delta: Bar | None) -> None:
+        """Hand a bar over, with a higher revision than the last time: it may have been repaired on either side."""
+        told, out = self._told.get(bar.start_ns), _of_both(bar, delta)
+        if told is not None:
+            out = replace(out, revision=max(bar.revision, told[1].revision + 1))
+        self._told[bar.start_ns] = bar, out
+        if len(self._told) > _KEPT:
+            del self._told[next(iter(self._told))]
+        self.out.put(out)
 
     def _release(self) -> None:
         """Hand over from the front what has its delta, or has waited long enough."""
@@ -292,13 +305,11 @@ class _Joined:
                 delta = self._deltas.get(item.start_ns)
                 if delta is None and self._loop.time() < until_s and not self._theirs.has_ended:
                     break
-                if delta is None:
-                    self._without[item.start_ns] = item
-                    if len(self._without) > _KEPT:
-                        del self._without[next(iter(self._without))]
-                item = _of_both(item, delta)
-            self._waiting.popleft()
-            self.out.put(item)
+                self._waiting.popleft()
+                self._tell(item, delta)
+            else:
+                self._waiting.popleft()
+                self.out.put(item)
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(self._waiting[0].until_s, self._release) if self._waiting else None
@@ -338,7 +349,7 @@ class _Joined:
 def _of_both(bar: Bar, delta: Bar | None) -> Bar:
     if delta is None:
         return replace(bar, buy_volume=None, sell_volume=None, min_delta=None, max_delta=None, delta_source="none")
-    return replace(bar, **{name: getattr(delta, name) for name in DELTA})
+    return replace(bar, **{name: getattr(delta, name) for name in DELTA}, complete=bar.complete and delta.complete)
 
 
 def _no_trades() -> TradeBatch:

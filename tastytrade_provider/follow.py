@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Item = TradeBatch | Gap | Roll
 
 _THIN_NS: Final = 60 * 10**9  # a session's first trade may come this long after its open
+_STRAGGLER_NS: Final = 60 * 10**9  # a live trade may come this late, behind others
 _FILL_S: Final = 10.0  # how long the session's trades so far may take to come
 
 
@@ -43,7 +44,7 @@ class Following:
         self._waiting: deque[Item] = deque()
         self._has_begun = False
         self._lacks: tuple[int, str] | None = None  # since when trades are missing, and why: until the first live one
-        self._filled: Array | None = None  # indices of the trades that were fetched, as long as a live one may be among them
+        self._filled: Array | None = None  # indices of the trades that were fetched, ascending, as long as a live one may be among them
         self._filled_ns = 0
         self._running: asyncio.Task[None] | None = None
         self._has_ended = False
@@ -134,10 +135,11 @@ class Following:
     def _first(self, batch: TradeBatch) -> TradeBatch:
         """The first live trades: without those fetched before, and behind the gap that they end."""
         if self._filled is not None:
-            if (batch.time_ns > self._filled_ns).all():
+            if (batch.time_ns > self._filled_ns + _STRAGGLER_NS).all():
                 self._filled = None
             else:
-                batch = batch[(batch.action != Action.NEW) | ~np.isin(batch.index, self._filled)]
+                at = np.minimum(np.searchsorted(self._filled, batch.index), len(self._filled) - 1)
+                batch = batch[(batch.action != Action.NEW) | (self._filled[at] != batch.index)]
         new = batch.time_ns[batch.action == Action.NEW]
         if new.size:
             first_ns = int(new.min())
@@ -178,7 +180,7 @@ class Following:
         if provider.playback is not None and known_ns is None and (not len(found) or int(found.time_ns.min()) - opened_ns > _THIN_NS):
             self.covered_ns = int(found.time_ns.min()) if len(found) else None  # what is played begins with its first trade
         if len(found) and not self._has_ended:
-            self._filled, self._filled_ns = found.index.copy(), int(found.time_ns.max())
+            self._filled, self._filled_ns = np.sort(found.index), int(found.time_ns.max())
             self._waiting.append(found)
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from .jit import inlined, kernel
 
-# The state of the forming bar: one int64 array.
+# The state of the forming bar: one int64 array. NOTIONAL is the sum of lots times ticks above the open (with coins counted in hundred-millionths, lots times
+# ticks of one day are more than 64 bits hold).
 (
     OPEN_BAR, START, END, LAST, OPEN, HIGH, LOW, CLOSE, SELL, UNKNOWN, BUY, TRADES, NOTIONAL, MIN_DELTA, MAX_DELTA,
     BY_EXCHANGE, BY_QUOTE, BY_TICK, SESSION, BAR_NO, BASE, NEED_LOW, NEED_HIGH, STATE_SIZE,
@@ -165,7 +166,7 @@ def run(
                     amount = part
                 cells[3 * (ticks[k] - base) + side[k] + 1] += amount
                 s[UNKNOWN + side[k]] += amount
-                s[NOTIONAL] += ticks[k] * amount
+                s[NOTIONAL] += (ticks[k] - s[OPEN]) * amount
                 if side[k] != 0:
                     s[BY_EXCHANGE + (source[k] if source[k] < 3 else 0)] += amount
                 delta += side[k] * amount
@@ -184,11 +185,11 @@ def run(
             delta += lots[k] * side[k]
             least = delta if delta < least else least
             most = delta if delta > most else most
-        volume, notional, unknown = np.int64(0), np.int64(0), np.int64(0)
+        volume, notional, unknown, opened = np.int64(0), np.int64(0), np.int64(0), s[OPEN]
         inferred = np.int8(0)
         for k in range(np.uint64(i), np.uint64(j)):
             volume += lots[k]
-            notional += lots[k] * ticks[k]
+            notional += lots[k] * (ticks[k] - opened)
             unknown += lots[k] * (side[k] == 0)
             inferred |= np.int8((source[k] == 1) | (source[k] == 2))
         quote, tick = np.int64(0), np.int64(0)
@@ -217,11 +218,18 @@ def close(s: Any, cells: Any, bars: Any, out_cells: Any) -> int:
     return _close(s, cells, bars, 0, out_cells, 0)
 
 
+@inlined
+def decimal(size: float) -> float:
+    """A sum or difference of sizes as the float nearest its nine decimals, which 0.1 + 0.2 is not; unchanged where floats do not have so many."""
+    return np.rint(size * 1e9) / 1e9 if abs(size) < 9e6 else size
+
+
 @kernel
-def cumulate(state: Any, segment: Any, delta: Any, least: Any, most: Any, out: Any) -> None:
+def cumulate(state: Any, segment: Any, delta: Any, least: Any, most: Any, out: Any, in_contracts: Any = None) -> None:
     """CVD over bars: out[i] = open, high, low, close of the running sum, which starts anew where `segment` changes.
 
-    state: [running sum, segment]. A delta of NaN gives NaN and leaves the sum alone.
+    state         [running sum, segment]. A delta of NaN gives NaN and leaves the sum alone.
+    in_contracts  None for whole lots, which add up exactly; True for floats, whose every sum is then a `decimal`
     """
     for i in range(len(delta)):
         if segment[i] != state[1]:
@@ -232,6 +240,10 @@ def cumulate(state: Any, segment: Any, delta: Any, least: Any, most: Any, out: A
             out[i, 0], out[i, 1], out[i, 2], out[i, 3] = before, before + most[i], before + least[i], state[0]
         else:
             out[i, 0] = out[i, 1] = out[i, 2] = out[i, 3] = delta[i]
+        if in_contracts is not None:
+            state[0] = decimal(state[0])
+            for c in range(1, 4):  # the open is the close before
+                out[i, c] = decimal(out[i, c])
 
 
 @kernel

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .kernels import survey
-from .model import Action, Array, Int64, TradeBatch
+from .model import Action, Array, Int64, TradeBatch, TradeFlag
 
 FIELDS: dict[str, Any] = {
     "time_ns": np.int64,
@@ -21,6 +21,18 @@ FIELDS: dict[str, Any] = {
 
 _PIECE = 8_192  # rows merged at a time: a merge costs a Python object per value, and most pieces of a large batch need none
 _TO_KERNEL = ("time_ns", "ticks", "lots", "side", "side_source")
+
+
+def countable(batch: TradeBatch, *, legs: bool = False) -> TradeBatch:
+    """What of a batch a ledger is to be told: not trades of no size, and without `legs` no legs of a spread. A correction that makes a trade such a leg
+    withdraws it, and a cancel withdraws whatever it names.
+    """
+    action = batch.action
+    is_wanted = (batch.lots > 0) | (action != Action.NEW)
+    if not legs and (is_leg := batch.flags & TradeFlag.SPREAD_LEG != 0).any():
+        is_wanted &= ~is_leg | (action != Action.NEW)
+        batch = batch.replace(action=np.where(is_leg & (action == Action.CORRECTION), np.int8(Action.CANCEL), action))
+    return batch[is_wanted]
 
 
 @dataclass(slots=True)
@@ -65,6 +77,10 @@ class Ledger:
         if len(batch) <= _PIECE:
             return self._merge(batch)
         if not batch.action.any():
+            is_first = batch.index < 0
+            is_first[np.unique(batch.index, return_index=True)[1]] = True  # of those with one index, the first to come: before the order is lost
+            self.stats.duplicates += len(batch) - int(is_first.sum())
+            batch = batch[is_first]
             batch = batch[np.lexsort((batch.index, batch.time_ns))]
         return min(self.add(batch[i : i + _PIECE]) for i in range(0, len(batch), _PIECE))
 

@@ -54,7 +54,7 @@ class Pace:
 
     @property
     def ran_ns(self) -> int:
-        """How much of it passed by the clock; what was played without waiting is not in it."""
+        """How much of it passed by the clock, never less than before; what was played without waiting is not in it."""
         if self.is_paused or self.is_hurried:
             return self._ran_ns
         return self._ran_ns + int((self._clock() - self._since_s) * float(self.speed) * 1e9)
@@ -98,7 +98,8 @@ class Pace:
 
     def begin(self, clock: Callable[[], float], at_ns: int) -> None:
         """It is played from here; a pause, or a step that was asked for before, stays. `clock`: ours, monotonic seconds."""
-        self._clock, self._since_s, self._ran_ns, self._jumped_ns = clock, clock(), 0, at_ns
+        self._bank()  # who measures by `ran_ns` may have begun before
+        self._clock, self._since_s, self._jumped_ns = clock, clock(), at_ns - self._ran_ns
 
     def left_s(self, time_ns: int) -> float:
         """For how many seconds of ours to wait for a played time: none where it is there, or nobody waits; infinity while it stands."""

@@ -4,8 +4,8 @@ A session is never a calendar date: the Globex session labelled Monday opens on 
 pandas_market_calendars (>= 5.5.0); where it is silent or wrong the rows of `OVERRIDES` decide, each with its reason.
 All times are int64 UTC nanoseconds, all labels int64 days since 1970-01-01.
 
-Measured with 5.5.0 on two shared cores: one calendar year costs 45 to 130 ms, hence a year at a time and kept (16 years of equity 0.9 s);
-`sessions_between` in years already known costs 8 us, `is_open` 19 us. Importing pandas_market_calendars costs 0.2 s beyond pandas' 0.9 s,
+Measured with 5.5.0 on two shared cores: one year of a calendar costs 40 to 120 ms, all its years 80 to 160 ms, hence all at once and kept, and so the
+trade dates (80 ms); from then on `sessions_between` costs 5 us, `is_open` 13 us. Importing pandas_market_calendars costs 0.25 s beyond pandas' 0.7 s,
 12 s together from a cold disk, hence only at the first look-up.
 """
 
@@ -16,7 +16,7 @@ import importlib
 import itertools
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -220,10 +220,6 @@ def _date(day: int) -> dt.date:
     return dt.date(1970, 1, 1) + dt.timedelta(days=day)
 
 
-def _year(time_ns: int) -> int:
-    return _date(time_ns // DAY_NS).year
-
-
 def _day(day: dt.date) -> int:
     return (day - dt.date(1970, 1, 1)).days
 
@@ -240,13 +236,12 @@ def _pmc(name: str) -> Any:
     return library.get_calendar(name)
 
 
-@lru_cache(maxsize=256)
-def _hours(pmc: str, year: int, is_extended: bool) -> list[tuple[int, int, int]]:
-    """(label, open_ns, close_ns) of the sessions labelled in `year`, overrides applied."""
+@cache
+def _hours(pmc: str, is_extended: bool) -> Ints:
+    """Rows of (label, open_ns, close_ns), oldest first: every session of validity and of one year more on either side, overrides applied."""
     zone = ZoneInfo(_CHICAGO)
-    # from mid-December, because a continuous session opens when the one before closed
     ends = ["pre", "post"] if is_extended else ["market_open", "market_close"]
-    schedule = _pmc(pmc).schedule(f"{year - 1}-12-15", f"{year}-12-31", market_times=ends)
+    schedule = _pmc(pmc).schedule(f"{FIRST_YEAR - 1}-01-01", f"{LAST_YEAR + 1}-12-31", market_times=ends)
     columns = (schedule[name].dt.as_unit("ns").astype("int64").tolist() for name in ends)
     rows = {label.date(): times for label, times in zip(schedule.index, zip(*columns, strict=True), strict=True)}
     if pmc in _CLOSE_1615[0]:
@@ -265,20 +260,19 @@ def _hours(pmc: str, year: int, is_extended: bool) -> list[tuple[int, int, int]]
             if day >= _CRYPTO_CONTINUOUS_FROM and before is not None:
                 rows[day] = (before, _ns(day, "16:00", zone))
             before = rows[day][1]
-    return [(_day(day), *rows[day]) for day in sorted(rows) if day.year == year]
+    return np.array([(_day(day), *rows[day]) for day in sorted(rows)], np.int64)
 
 
-@lru_cache(maxsize=64)
-def _years(name: str, first: int, last: int) -> SessionTable:
-    """All sessions labelled in the years `first` to `last`."""
+@cache
+def _table(name: str) -> SessionTable:
+    """Every session of a calendar, from the year before `FIRST_YEAR` to the one after `LAST_YEAR`: both ends of validity have neighbours."""
     calendar = _calendar(name)
     if calendar.pmc:
-        rows = [row for year in range(first, last + 1) for row in _hours(calendar.pmc, year, calendar.after_h > 0)]
+        label, opened, closed = _hours(calendar.pmc, calendar.after_h > 0).T.copy()
     else:
-        days = range(_day(dt.date(first, 1, 1)), _day(dt.date(last + 1, 1, 1)))
-        rows = [(day, day * DAY_NS, (day + 1) * DAY_NS) for day in days]
-    label, opened, closed = np.array(rows, np.int64).T.copy()
-    rth_open, rth_close = np.full((2, len(rows)), -1, np.int64)
+        label = np.arange(_day(dt.date(FIRST_YEAR - 1, 1, 1)), _day(dt.date(LAST_YEAR + 2, 1, 1)), dtype=np.int64)
+        opened, closed = label * DAY_NS, (label + 1) * DAY_NS
+    rth_open, rth_close = np.full((2, len(label)), -1, np.int64)
     if calendar.rth:
         zone = ZoneInfo(calendar.timezone)
         dates = [_date(day) for day in label.tolist()]
@@ -297,8 +291,7 @@ def _calendar(name: str) -> Calendar:
 
 
 def _covering(name: str, start_ns: int, end_ns: int) -> SessionTable:
-    # ten days: no Globex closure lasts longer than four, and one session before and after is promised
-    table = _years(name, _year(start_ns - 10 * DAY_NS), _year(end_ns + 10 * DAY_NS))
+    table = _table(name)
     low, high = np.searchsorted(table.open_ns, (start_ns, end_ns), side="right").tolist()
     rows, until_ns = slice(low - 2, high + 1), int(table.open_ns[high + 1])
     return SessionTable(table.open_ns[rows], table.close_ns[rows], table.label[rows], table.rth_open_ns[rows], table.rth_close_ns[rows], until_ns)
@@ -368,16 +361,16 @@ def parse_reset(reset: str) -> str:
     raise UsageError(f"reset {reset!r} is not one of {', '.join(RESETS)} or a time of day 'HH:MM'")
 
 
-@lru_cache(maxsize=8)
-def _trade_dates(first: int, last: int) -> Ints:
-    valid = _pmc("CME_TradeDate").valid_days(f"{first}-01-01", f"{last}-12-31")
-    days = [_day(day.date()) for day in valid] + [_day(day) for day in _TRADE_DATES_TOO if first <= day.year <= last]
-    return np.unique(np.array(days, np.int64))
+@cache
+def _trade_dates() -> Ints:
+    """Every trade date; one year further than the sessions, so that a holiday which ends them has its next business day."""
+    valid = _pmc("CME_TradeDate").valid_days(f"{FIRST_YEAR - 1}-01-01", f"{LAST_YEAR + 2}-12-31")
+    return np.unique(np.array([_day(day) for day in (*(each.date() for each in valid), *_TRADE_DATES_TOO)], np.int64))
 
 
 def _trade_date(label: Ints) -> Ints:
     """Trade date of each session: its label, or the next business day of CME where the label is a holiday."""
-    dates = _trade_dates(_date(int(label[0])).year, _date(int(label[-1])).year + 1)
+    dates = _trade_dates()
     return dates[np.searchsorted(dates, label)]
 
 

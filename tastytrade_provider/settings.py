@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
@@ -62,6 +63,12 @@ def _timeframe(text: str) -> str:
         return str(Timeframe.parse(text))
     except UnsupportedTimeframe as error:
         raise ValueError(str(error)) from None
+
+
+def _time(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError
+    return text
 
 
 def _api_url(text: str) -> str:
@@ -125,10 +132,11 @@ class IbSettings(_Section):
 
 
 class ReplaySettings(_Section):
-    """A recorded journal or tape to play back. `speed` 1 is as it happened, `max` as fast as it is read."""
+    """A recorded journal or tape to play back. `speed` 1 is as it happened, `max` as fast as it is read; `start`: what lies before it is history."""
 
     path: Path | None = Field(default=None, description="a path")
     speed: Speed = 1.0
+    start: Annotated[str, AfterValidator(_time)] | None = Field(default=None, description="a time with its zone, such as 2026-11-20T14:30:00Z, or nothing")
 
 
 class AbSettings(_Section):

@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -314,6 +315,52 @@ async def test_a_primary_whose_subscription_broke_off_is_stood_in_for_and_withou
         primary.subscriptions[0].end(ConnectionLost("for good"))
         with pytest.raises(ConnectionLost, match="for good"):
             await anext(subscription)
+
+
+async def test_a_shadow_that_is_started_again_while_it_serves_goes_on_behind_a_gap() -> None:
+    async with beside("steady", failover_s=0.5) as (primary, provider):
+        items: list[Any] = []
+        provider.subscribe_trades(await provider.resolve("ES")).on(items.append)
+        await play(primary, lambda: provider.shadow.beats.get(1) and len(items) > 20, "the feeds did not begin")
+        primary.open = False
+        n = len(items)
+        await wait_for(lambda: len(items) > n + 20, "the shadow did not serve")
+        pid = provider.shadow.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGTERM)
+        await wait_for(lambda: any(isinstance(item, Gap) and "started again" in item.reason for item in items), "the shadow does not serve any more")
+    parts = [item for item in items if isinstance(item, Gap | TradeBatch)]
+    at = next(i for i, item in enumerate(parts) if isinstance(item, Gap) and "started again" in item.reason)
+    before, gap, after = parts[at - 1 : at + 2]
+    assert isinstance(gap, Gap)
+    assert isinstance(before, TradeBatch)
+    assert isinstance(after, TradeBatch)
+    assert (gap.start_ns, gap.end_ns) == (int(before.time_ns.max()), int(after.time_ns.min()))
+
+
+async def test_a_primary_that_refuses_is_told_where_no_shadow_can_stand_in() -> None:
+    async with beside("refusing", failover_s=0.3) as (primary, provider):
+        subscription = provider.subscribe_trades(await provider.resolve("ES"))
+        primary.subscriptions[0].end(NotEntitled("no data of CME"))
+        with pytest.raises(NotEntitled, match="no data of CME"):
+            async with asyncio.timeout(LIMIT_S):
+                await anext(subscription)
+
+
+async def test_a_second_that_a_primary_of_whole_seconds_has_begun_is_not_handed_over_twice() -> None:
+    async with beside("steady", failover_s=0.5) as (primary, provider):
+        primary.capabilities = replace(primary.capabilities, time_step_ns=10**9)
+        items: list[Any] = []
+        provider.subscribe_trades(await provider.resolve("ES")).on(items.append)
+        await wait_for(lambda: provider.shadow.beats.get(1), "the shadow did not begin")
+        known = trades(number_now(), 30)
+        primary.put(known.replace(time_ns=known.time_ns // 10**9 * 10**9))
+        primary.open = False
+        await wait_for(lambda: len(items) > 2, "the shadow did not serve")
+    mark, first = items[1], items[2]
+    newest_ns = int(items[0].time_ns.max())
+    assert (mark.start_ns, mark.end_ns) == (newest_ns, newest_ns + 10**9)
+    assert first.time_ns.min() >= newest_ns + 10**9
 
 
 # --- configuration and command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tastytrade_provider import history as history_module
 from tastytrade_provider.bars import BarBuilder, BarHistory, build_bars, build_footprint, build_history
 from tastytrade_provider.errors import UsageError
 from tastytrade_provider.history import Footprint
@@ -232,6 +234,19 @@ def test_delta_source_says_how_most_of_the_sided_volume_got_its_side(source: int
     assert build_bars(trades, timeframe, ES)["delta_source"].iloc[0] == called
 
 
+def test_the_vwap_of_a_days_coins_counted_in_hundred_millionths_is_what_it_is() -> None:
+    coin = Contract("BTC/USD", "BTC/USD", tick_size=0.01, size_step=1e-8, calendar="24/7")
+    trades = a_batch(coin, time_ns=OPEN + np.arange(1_000) * SECOND, price=[100_000.0, 100_001.0] * 500, size=50.0, side=1)
+    (vwap,) = build_bars(trades, "1d", coin)["vwap"]  # 5e12 lots at 1e7 ticks are more than an integer of 64 bits holds
+    assert vwap == 100_000.5
+
+
+def test_a_vwap_that_cannot_be_summed_up_is_missing_and_not_wrong() -> None:
+    coin = Contract("BTC/USD", "BTC/USD", tick_size=0.01, size_step=1e-8, calendar="24/7")
+    (vwap,) = build_bars(a_batch(coin, price=[1.0, 10_000_000.0], size=[1e6, 1e6]), "1d", coin)["vwap"]
+    assert math.isnan(vwap)
+
+
 @pytest.mark.parametrize("column", ["spread_legs", "reset", "timeframe"])
 def test_a_wrong_option_is_refused(column: str) -> None:
     options: dict[str, Any] = {"timeframe": "1m", column: "nonsense"}
@@ -306,6 +321,34 @@ def test_the_kernel_agrees_with_dicts_and_loops(timeframe: str, seed: int, calen
         assert [tuple(row) for row in history.cvd().tolist()] == made_cvd(made, [session.open_ns for session in calendar])
 
 
+@pytest.mark.parametrize("timeframe", ["7s", "1m", "5h", "1d", "13t", "2v", "4r"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_coins_around_the_clock_in_thousandths_and_prices_below_zero_agree_with_dicts_and_loops_too(timeframe: str, seed: int) -> None:
+    rng, day = np.random.default_rng(seed), 24 * HOUR
+    coin = Contract("COIN", "COIN", tick_size=0.01, size_step=0.001, calendar="24/7")
+    calendar = [Session(dt.date(2026, 3, 6) + dt.timedelta(days=i), utc("2026-03-06T00:00") + i * day, utc("2026-03-07T00:00") + i * day) for i in range(5)]
+    tape = a_tape(rng, 400, calendar[1:4])
+    lots = rng.integers(1, 1_500, len(tape))
+    trades = TradeBatch(coin, {name: tape.columns[name] for name in ("time_ns", "side")} | {"price": (tape.ticks - 24_000) / 100, "size": lots / 1_000})
+    assert trades.price.min() < 0 < trades.price.max()
+    n, unit = int(timeframe[:-1]), timeframe[-1]
+    made = made_bars(rows_of(trades), n * 1_000 if unit == "v" else n, unit, calendar)
+    expected = [bar.summary() for bar in made]
+    history, builder, seen = build_history(trades, timeframe, coin), BarBuilder(coin, timeframe), Seen()
+    for piece in cut(rng, trades, 120):
+        seen.take(builder.add(piece))
+    for found in (summaries(history), [said(bar) for bar in seen.standing(builder.forming)]):
+        for one, other in zip(found, expected, strict=True):
+            start, session, *prices, volume, buy, sell, count, vwap, least, most, number = other
+            assert one[:2] == (start, session)
+            assert one[2:6] == tuple(price / 25 for price in prices)
+            assert (one[6:9], one[9], one[11:13], one[13]) == ((volume / 1_000, buy / 1_000, sell / 1_000), count, (least / 1_000, most / 1_000), number)
+            assert one[10] == pytest.approx(vwap / 25, rel=1e-12, abs=1e-12)
+    assert cells_of(history.footprint()) == [tuple(lots / 1_000 for lots in bar.cells[ticks]) for bar in made for ticks in sorted(bar.cells)]
+    resets = [session.open_ns for session in calendar]
+    assert (history.cvd() * 1_000).round().astype(int).tolist() == [list(row) for row in made_cvd(made, resets)]
+
+
 @pytest.mark.property
 @settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), timeframe=st.sampled_from(TIMEFRAMES), calendar=st.sampled_from([0, 1, 2]))
@@ -327,6 +370,27 @@ def test_trades_in_pieces_end_as_trades_at_once(seed: int, timeframe: str, calen
     assert builder.cvd.value == history.cvd()[-1, 3]
     same_segment = history.segment == history.segment[-1]
     assert builder.cvd[1:3] == (history.cvd()[same_segment, 1].max(), history.cvd()[same_segment, 2].min())
+
+
+@pytest.mark.parametrize("disturbed", ["nothing", "late at the end", "a cancel at the end", "a leg in the middle", "weeks too far"])
+@pytest.mark.parametrize("timeframe", ["1m", "1d", "13t", "25v", "4r"])
+def test_history_is_the_same_in_pieces_of_any_length(timeframe: str, disturbed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    trades = a_tape(np.random.default_rng(4), 300, ROUND_AUTUMN[2:5])
+    last = trades[-1:]
+    if disturbed == "late at the end":
+        trades = TradeBatch.concat([trades[:100], trades[101:], trades[100:101]])
+    elif disturbed == "a cancel at the end":
+        trades = TradeBatch.concat([trades, last.replace(action=np.array([Action.CANCEL], np.int8))])
+    elif disturbed == "a leg in the middle":
+        trades = trades.replace(flags=np.where(np.arange(len(trades)) == 150, np.uint16(TradeFlag.SPREAD_LEG), trades.flags))
+    elif disturbed == "weeks too far":  # where the sessions around the first and the last trade do not reach
+        trades = TradeBatch.concat([trades, last.replace(time_ns=last.time_ns + 40 * 24 * HOUR, index=last.index + (1 << 60)), trades[:1]])
+    whole = build_history(trades, timeframe, ES)
+    for piece in (1, 7, 100):
+        monkeypatch.setattr(history_module, "_PIECE", piece)
+        made = build_history(trades, timeframe, ES)
+        np.testing.assert_array_equal(made.rows, whole.rows)
+        np.testing.assert_array_equal(made.cells, whole.cells)
 
 
 def _disturbed(rng: np.random.Generator, trades: TradeBatch) -> tuple[list[TradeBatch], TradeBatch]:
@@ -615,3 +679,14 @@ def test_a_session_long_gone_can_no_longer_be_corrected_and_that_is_counted() ->
     assert builder.add(at(0, 6000, 9, 1, index=1, action=Action.CORRECTION)) == []
     assert builder.add(at(1, 6000, 9, 1, index=0)) == []
     assert (builder.ledger.stats.orphans, builder.ledger.stats.too_late) == (1, 1)
+
+
+def test_a_trade_that_a_correction_makes_the_leg_of_a_spread_counts_no_more_live_nor_in_history() -> None:
+    leg = TradeFlag.VALID_TICK | TradeFlag.SPREAD_LEG
+    became = at(1, 6000, 5, 1, action=Action.CORRECTION, flags=leg)
+    for correction in (became, became.replace(action=np.array([Action.CANCEL], np.int8))):  # as sent; and as the filter of a feed hands it on
+        tape = several(at(0, 6000, 2, 1), at(1, 6000, 5, 1), at(60, 6000, 1, -1))
+        builder = BarBuilder(ES, "1m")
+        assert [bar.volume for bar in builder.add(tape)] == [7]
+        assert [(bar.volume, bar.revision) for bar in builder.add(correction)] == [(2, 1)]
+        assert build_bars(several(tape, correction), "1m", ES)["volume"].tolist() == [2, 1]

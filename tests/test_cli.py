@@ -129,6 +129,7 @@ def assert_one_line(ended: Any, *says: str) -> None:
         (["probe", "ES", "--seconds", "0"], ["--seconds"]),
         (["emulate", "--truth", "nowhere/truth.jsonl"], ["nowhere/truth.jsonl"]),
         (["emulate", "--port", "99999"], ["--port"]),
+        (["migrate", "rewrite", "."], ["Missing option '--to'. Choose from: compat, provider; see", "rewrite --help"]),
     ],
 )
 def test_a_wrong_word_is_told_in_one_line_with_what_would_do(run: Run, words: list[str], says: list[str]) -> None:
@@ -242,6 +243,9 @@ def test_what_nobody_offers_and_files_that_are_not_there_are_mistakes_too(run: R
     told = run("config", "check").err
     assert "TTP_INDICATORS: indicators[1]: no indicator 'rsii'" in told
     assert "config.yaml:2: replay.path: 'not-recorded-yet' is not there" in told
+    monkeypatch.delenv("TTP_INDICATORS")
+    (tmp_path / "config.yaml").write_text("data_provider: replay\n")
+    assert_one_line(run("config", "check"), "config.yaml: replay.path: missing", "a journal's folder, a session file or a tape")
 
 
 def test_the_file_to_check_may_be_named_either_way_but_not_twice(run: Run, tmp_path: Path) -> None:
@@ -311,6 +315,8 @@ def test_stream_shows_what_an_exchange_elsewhere_published(run: Run, tmp_path: P
     assert sizes
     several = run("stream", "ES", "NQ", "--config", config, "--seconds", "0.5", "--json").json
     assert [symbol[:3] for symbol in several] == ["/ES", "/NQ"]
+    once = run("stream", "ES", next(iter(several)), "--config", config, "--seconds", "0.5", "--json").json
+    assert once.keys() == found.keys()  # two names of one contract: the summary of one
     table = run("stream", "--config", config, "--seconds", "0.5")
     assert (table.code, table.err) == (0, "")
     assert "nothing lost" in table.out

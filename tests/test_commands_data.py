@@ -126,12 +126,12 @@ def test_a_long_history_tells_how_it_comes_along_on_the_error_output(
     config = a_config(tmp_path, f"data_provider: {__name__}:Slow", "replay:", f"  path: {tmp_path / 'journal'}")
     monkeypatch.setattr("tastytrade_provider.registry.import_module", lambda name: sys.modules[name])
     monkeypatch.setattr(bars, "_PLAIN_EVERY_S", 0.0)
-    assert bars.run(**NO_BARS | {"symbol": "ES", "as_json": True, "config_path": config}) == 0
+    assert bars.run(**NO_BARS | {"symbol": "ES", "as_json": True, "config_path": config, "start": "2026-11-24T14:30:00Z"}) == 0
     out, err = capsys.readouterr()
     assert err.splitlines() == ["Candle of ES: 200 rows, 20%", "Candle of ES: 600 rows, 60%", "Candle of ES: 1,000 rows, 100%"]
     orjson.loads(out)  # nothing of it stands among the rows
     monkeypatch.setattr(bars, "_PLAIN_EVERY_S", 60.0)
-    assert bars.run(**NO_BARS | {"symbol": "ES", "as_json": True, "config_path": config}) == 0
+    assert bars.run(**NO_BARS | {"symbol": "ES", "as_json": True, "config_path": config, "start": "2026-11-24T14:30:00Z"}) == 0
     assert capsys.readouterr().err == ""
 
 

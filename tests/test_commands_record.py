@@ -93,6 +93,16 @@ def killed(folder: Path, times: int, seed: int) -> int:
     return len(before)
 
 
+@pytest.mark.slow
+def test_a_recorder_that_is_told_to_end_sums_up_as_on_ctrl_c(tmp_path: Path) -> None:
+    with running("record", "ES", "--path", tmp_path / "journal") as recorder:
+        written(recorder, tmp_path / "journal", 1)
+        recorder.send_signal(signal.SIGTERM)
+        out, _ = recorder.communicate(timeout=2 * LIMIT_S)
+    assert recorder.returncode == 0
+    assert out.decode().splitlines()[-1].startswith(f"recorded to {tmp_path / 'journal'}: ")
+
+
 @pytest.mark.slow  # a recorder takes seconds to start
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", [20261122])

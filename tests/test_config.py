@@ -195,6 +195,10 @@ MISTAKES = [
     ("data_provider: [tastytrade]", "data_provider: a list is not the name of a provider, or package.module:Class"),
     ("timeframe: 7x", "timeframe: '7x' is not a number followed by s m h d w mo t v r"),
     ("replay: {speed: fast}", "replay.speed: 'fast' is not a number above 0, or max"),
+    ("replay: {start: 2026-11-20T14:30:00}", "replay.start: '2026-11-20T14:30:00' is not a time with its zone, such as 2026-11-20T14:30:00Z, or nothing"),
+    ("replay: {start: 14:30}", "replay.start: '14:30' is not a time with its zone"),
+    ("replay: {start: end}", "replay.start: 'end' is not a time with its zone"),
+    ("replay: {start: 20261120}", "replay.start: 20261120 is not a time with its zone"),
     ("demo: {speed: .nan}", "demo.speed: nan is not a number above 0, or max"),
     ("ab: {thresholds: {price: much}}", "ab.thresholds.price: 'much' is not a number"),
     ("ab: {failover_s: 0}", "ab.failover_s: 0 is not a number of seconds above 0, or nothing"),
@@ -278,6 +282,7 @@ def test_the_environment_reaches_every_kind_of_key(write: Write, monkeypatch: py
         "TTP_IB__PORT": "4002",
         "TTP_AB__THRESHOLDS__PRICE": "0.5",
         "TTP_REPLAY__SPEED": "max",
+        "TTP_REPLAY__START": "2026-11-20T08:30:00-06:00",
         "TTP_TIMEFRAME": "133t",
     }.items():
         monkeypatch.setenv(name, value)
@@ -285,7 +290,7 @@ def test_the_environment_reaches_every_kind_of_key(write: Write, monkeypatch: py
     assert (settings.data_provider, settings.symbols, settings.delta_columns, settings.timeframe) == ("ib", ["ES", "MNQ"], True, "133t")
     assert (settings.ib.port, settings.ib.client_id) == (4002, 9)
     assert settings.ab.thresholds == {"price": 0.5, "volume": 2.0}
-    assert settings.replay.speed == "max"
+    assert (settings.replay.speed, settings.replay.start) == ("max", "2026-11-20T08:30:00-06:00")
 
 
 def test_an_empty_variable_counts_as_not_set(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import gzip
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
@@ -15,11 +17,15 @@ import pytest
 from tastytrade_provider.commands.demo import _with_key
 from tastytrade_provider.config import load
 from tastytrade_provider.demo import DemoProvider
-from tastytrade_provider.emulator import Market
+from tastytrade_provider.emulator import Market, Print
 from tastytrade_provider.errors import UsageError
-from tests.checks.sources import a_tape
+from tastytrade_provider.model import Bar, Gap
+from tastytrade_provider.tastytrade.bar_feed import Join
+from tests.checks.builders import MINUTE_NS
+from tests.checks.sources import LIMIT_S, a_tape, until
 from tests.checks.terminal import Run, runner
 
+S = 10**9
 KEYS = [
     "trades", "volume", "buy_volume", "sell_volume", "unknown_volume", "delta", "cvd_high", "cvd_low", "cvd_since", "poc", "open", "high", "low",
     "close", "bars", "trades_by_source",
@@ -76,6 +82,50 @@ async def test_its_made_up_market_begins_where_it_begins_and_claims_no_more() ->
     assert start_ns <= trades.time_ns[0] < start_ns + 10 * 10**9
     assert (bars.index[0].value, bars.attrs["start_was_cut"]) == (start_ns, True)
     assert notes == ()  # it is not as if something might be missing
+
+
+async def test_while_it_is_paused_it_closes_no_bar_and_when_it_goes_on_each_of_them_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours_s, told, advance = [0.0], list[int](), Join.advance
+    monkeypatch.setattr(Join, "advance", lambda join, now_ns: told.append(now_ns) or advance(join, now_ns))  # type: ignore[func-returns-value]
+    start_ns = 1_763_735_400 * S  # Friday 2025-11-21 14:30 UTC
+    market = Market(seed=1, roots=("ES",), start_ns=start_ns, prints_per_s=0.2)
+    prints = [one for one in itertools.takewhile(lambda event: event.at_ns < start_ns + 1200 * S, market) if isinstance(one, Print)]
+    # the first minute, not before the sixth, that nobody trades in for a while at its end and behind it: the clock alone can close it
+    quiet = ((one, other.time_ns // MINUTE_NS * MINUTE_NS) for one, other in itertools.pairwise(prints) if one.time_ns > start_ns + 5 * MINUTE_NS)
+    last, end_ns = next((one, end_ns) for one, end_ns in quiet if one.time_ns < end_ns - S and not any(end_ns <= x.time_ns < end_ns + 3 * S for x in prints))
+
+    async def rounds() -> None:
+        """Some of the feed's looks at the clock, the last of them with nothing under way any more."""
+        for _ in range(3):
+            before = len(told)
+            await until(lambda: len(told) > before, "the feed does not look at the clock")  # noqa: B023  # awaited here
+
+    async with DemoProvider(market, past_ns=3 * MINUTE_NS) as demo:
+        demo.playback.pause()
+        demo.playback.begin(lambda: ours_s[0], demo.now_ns())
+        es, items = await demo.resolve("ES"), list[Bar | Gap]()
+        bars = demo.subscribe_bars(es, "1m").on(items.append)
+        async with asyncio.timeout(LIMIT_S):
+            await bars.ready()
+        demo.playback.step(last.time_ns)
+        first_ns = start_ns + 3 * MINUTE_NS
+        whole = list(range(first_ns, end_ns - MINUTE_NS, MINUTE_NS))
+        await until(lambda: len(items) >= len(whole) and demo.playback.is_paused and told[-1] == last.time_ns, lambda: f"{items}, {demo.playback.now_ns}")
+
+        ours_s[0] += 3600.0
+        await rounds()
+        assert set(told[-2:]) == {last.time_ns}
+        assert [item.start_ns for item in items] == whole
+
+        demo.playback.resume()
+        ours_s[0] += (end_ns + S - last.time_ns) / S
+        await until(lambda: len(items) > len(whole), "the bar was not closed by the clock")
+        demo.playback.step(end_ns + MINUTE_NS)
+        await until(lambda: len(items) > len(whole) + 1, "the next bar was not closed by a trade")
+    for start_ns, bar in zip([*whole, end_ns - MINUTE_NS, end_ns], items, strict=True):
+        assert isinstance(bar, Bar)
+        assert (bar.start_ns, bar.revision, bar.complete) == (start_ns, 0, True)
+        assert bar.volume == sum(one.size for one in prints if not one.spread_leg and start_ns <= one.time_ns < bar.end_ns)
 
 
 # --- recorded tapes

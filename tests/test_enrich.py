@@ -233,6 +233,28 @@ async def test_a_bar_whose_delta_is_late_goes_without_and_comes_again_with_it(ib
         ]
 
 
+async def test_a_repair_on_either_side_comes_as_a_higher_revision(ib: Feed, tastytrade: Feed) -> None:
+    async with EnrichedProvider(ib, [], tastytrade) as provider:
+        got: list[Any] = []
+        provider.subscribe_bars(await provider.resolve("ES")).on(got.append)
+        [own], [theirs] = ib.bar_subs, tastytrade.bar_subs
+        theirs.put(replace(SPLIT[0], complete=False))
+        own.put(UNSPLIT[0])
+        theirs.put(replace(SPLIT[0], buy_volume=9.0, revision=1))
+        theirs.put(replace(SPLIT[0], buy_volume=9.0, revision=2))  # nothing of what is taken from it has changed
+        own.put(replace(UNSPLIT[0], volume=12.0, revision=1))
+        assert [(bar.volume, bar.delta, bar.complete, bar.revision) for bar in got] == [
+            (10.0, 3.0, False, 0),
+            (10.0, 7.0, True, 1),
+            (12.0, 7.0, True, 2),
+        ]
+
+
+def test_a_bar_of_the_past_is_complete_only_where_its_delta_is_too() -> None:
+    found = with_delta(frame(UNSPLIT), frame([SPLIT[0], replace(SPLIT[1], complete=False)]))
+    assert found["complete"].tolist() == [True, False, True, True]
+
+
 async def test_bars_go_on_without_delta_when_the_second_provider_ends_and_end_with_the_first(ib: Feed, tastytrade: Feed) -> None:
     async with EnrichedProvider(ib, [], tastytrade) as provider:
         bars = provider.subscribe_bars(await provider.resolve("ES"))

@@ -104,6 +104,12 @@ async def test_the_sessions_trades_come_first_and_one_that_is_told_live_too_come
 
 
 @both
+async def test_a_straggler_behind_the_first_trades_that_were_not_fetched_comes_once_too(how: str) -> None:
+    feed = Feed({ES.symbol: trades(1, 2, 3)})
+    assert told(await followed(feed, trades(4), trades(3, 5), trades(70), trades(71), how=how)) == [1, 2, 3, 4, 5, 70, 71]
+
+
+@both
 @pytest.mark.parametrize("error", [NoData("they go back to 14:00 only"), ConnectionLost("no answer")])
 async def test_where_they_cannot_be_fetched_a_gap_from_the_open_comes_before_the_first_live_trade(how: str, error: Exception) -> None:
     gap = Gap(ES, OPENED_NS, opening() + 7 * 10**9 + 1, "no history")

@@ -42,8 +42,8 @@ def test_two_bars_and_their_cells_by_hand() -> None:
     bars, cells = ran(forming, "1m", rows)
     names = (k.START, k.END, k.OPEN, k.HIGH, k.LOW, k.CLOSE, k.SELL, k.UNKNOWN, k.BUY, k.TRADES, k.NOTIONAL, k.MIN_DELTA, k.MAX_DELTA, k.BY_EXCHANGE)
     assert [[int(bar[name]) for name in names] for bar in bars] == [
-        [OPEN, OPEN + MINUTE, 100, 102, 100, 102, 2, 1, 3, 3, 300 + 204 + 102, 0, 3, 5],
-        [OPEN + MINUTE, OPEN + 2 * MINUTE, 99, 99, 99, 99, 5, 0, 0, 1, 495, -5, 0, 5],
+        [OPEN, OPEN + MINUTE, 100, 102, 100, 102, 2, 1, 3, 3, 0 + 4 + 2, 0, 3, 5],
+        [OPEN + MINUTE, OPEN + 2 * MINUTE, 99, 99, 99, 99, 5, 0, 0, 1, 0, -5, 0, 5],
     ]
     assert [cell.tolist() for cell in cells] == [[0, 100, 0, 0, 3], [0, 102, 2, 1, 0], [1, 99, 5, 0, 0]]  # bar, ticks, sold, unknown, bought
     assert forming.levels().tolist() == [[0, 99, 0, 0, 1]]

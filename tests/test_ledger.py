@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastytrade_provider.ledger import Ledger, SeenIndices
-from tastytrade_provider.model import Action, TradeBatch
+from tastytrade_provider.ledger import Ledger, SeenIndices, countable
+from tastytrade_provider.model import Action, TradeBatch, TradeFlag
 from tests.checks.builders import a_batch
 from tests.checks.oracle import cut
 
@@ -99,6 +99,16 @@ def test_a_large_batch_in_any_order_ends_as_the_same_trades_one_by_one(seed: int
     assert {name: getattr(ledger.stats, name) for name in counts} == counts
 
 
+def test_of_an_index_that_comes_twice_the_first_to_come_counts_in_a_large_batch_too() -> None:
+    n = 9_000
+    rows = [(i, 10 + i, 5, 1, 1, NEW) for i in range(n)] + [(n - 1, 3, 7, 1, 1, NEW)]
+    held, ledger = Held(), Ledger()
+    counts = apply(held, rows)
+    ledger.add(several(rows))
+    assert held_by(ledger) == in_order(held)
+    assert ledger.stats.duplicates == counts["duplicates"] == 1
+
+
 def test_what_follows_is_appended_and_the_first_new_row_comes_back() -> None:
     ledger = Ledger()
     assert ledger.add(trade(1, 10)) == 0
@@ -163,3 +173,14 @@ def test_seen_indices_are_a_set(batches: list[list[int]], forget: int) -> None:
     assert seen.contains(probe).tolist() == [int(index) in held and index >= forget for index in probe]
     seen.add(np.array([999]))
     assert seen.contains(np.array([999, 998])).tolist() == [True, False]
+
+
+def test_a_correction_that_makes_a_trade_the_leg_of_a_spread_withdraws_it_as_does_a_cancel_flagged_so() -> None:
+    leg = TradeFlag.VALID_TICK | TradeFlag.SPREAD_LEG
+    ledger = Ledger()
+    ledger.add(a_batch(index=[1, 2, 3], size=[2.0, 5.0, 7.0]))
+    told = a_batch(index=[2, 3, 4, 1], size=[5.0, 7.0, 9.0, 3.0], action=[CORRECTION, CANCEL, NEW, CORRECTION], flags=[leg, leg, leg, TradeFlag.VALID_TICK])
+    ledger.add(countable(told))
+    assert (ledger.index.tolist(), ledger.lots.tolist()) == ([1], [3])
+    ledger.add(countable(told[2:3], legs=True))
+    assert ledger.lots.tolist() == [3, 9]

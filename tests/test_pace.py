@@ -56,6 +56,13 @@ def test_at_most_speed_it_is_where_the_player_says_and_goes_on_from_there() -> N
     assert stand.pace.ran_ns == 5 * SECOND
 
 
+def test_who_measures_by_what_ran_is_not_thrown_back_when_it_is_played_from_the_beginning_again() -> None:
+    stand = Stand(at_ns=7)
+    stand.wait(5.0)
+    stand.pace.begin(lambda: 1.0, 3)
+    assert (stand.pace.now_ns, stand.pace.ran_ns) == (3, 5 * SECOND)
+
+
 def test_a_step_ends_with_the_first_trade_of_its_contract_behind_its_end_and_not_before() -> None:
     pace = Stand().pace
     pace.pause()

@@ -358,6 +358,52 @@ async def test_history_is_what_was_played_and_never_beyond_the_clock(tmp_path: P
                 await nothing
 
 
+@pytest.mark.parametrize(
+    ("timeframe", "start", "end", "hours", "is_cut"),
+    [
+        ("1m", None, None, "eth", True),  # the session opened at 23:00
+        ("1m", "2026-11-23T12:00Z", "2026-11-25T00:00Z", "eth", True),
+        ("1m", "2026-11-24T14:29:00Z", None, "eth", True),
+        ("1m", "2026-11-24T14:29:30Z", None, "eth", False),  # half a minute that nobody may have traded in
+        ("1m", "2026-11-24T14:30:00Z", None, "eth", False),
+        ("1m", "2026-11-24T14:31:00Z", None, "eth", False),
+        ("1m", None, None, "rth", False),  # regular hours and the recording begin at 14:30
+        ("1m", "2026-11-23T20:00Z", None, "rth", True),  # an hour of the day before
+        ("1d", None, None, "eth", False),  # the day's bar is there, and not complete
+        ("1d", "2026-11-20T12:00Z", None, "eth", True),
+        ("133t", "2026-11-24T14:30:00Z", None, "eth", False),
+        ("133t", "2026-11-24T14:00:00Z", None, "eth", True),
+        ("1m", "2026-11-21T00:00Z", "2026-11-22T12:00Z", "eth", False),  # a weekend: nothing is there, and nothing is missing
+    ],
+)
+async def test_bars_say_whether_the_recording_began_too_late_for_the_start_that_was_asked_for(
+    tmp_path: Path, timeframe: str, start: str | None, end: str | None, hours: str, is_cut: bool
+) -> None:
+    write(tmp_path, range(100), rows=20)  # Tuesday from 14:30 on
+    async with ReplayProvider(tmp_path, "max", start="end") as replay:
+        frame = await replay.historical_bars(ES, timeframe, start, end, hours=hours)
+    assert frame.attrs["start_was_cut"] is is_cut
+
+
+async def test_a_tape_that_begins_with_its_session_has_all_of_it_and_nothing_of_the_day_before(tmp_path: Path) -> None:
+    rows = "1703545230000000000,4800.25,2,BUY,4800,4800.25\n1703545400000000000,4800.25,2,BUY,4800,4800.25"  # half a minute after 17:00 Chicago
+    async with ReplayProvider(a_tape(tmp_path / "ESH4.csv", rows), "max", start="end") as replay:
+        es = replay.recorded[0]
+        frames = [await replay.historical_bars(es, "1m", start) for start in (None, "2023-12-25T23:00:00Z", "2023-12-22T20:00:00Z")]
+    assert [frame.attrs["start_was_cut"] for frame in frames] == [False, False, True]
+
+
+async def test_a_start_behind_the_end_of_the_recording_is_told_since_nothing_is_played(tmp_path: Path) -> None:
+    write(tmp_path, range(100), rows=20)
+    async with ReplayProvider(tmp_path, "max", start="2026-11-25T00:00:00Z") as replay:
+        assert await gather(replay.subscribe_trades(ES)) == []
+        assert replay.status().notes == ("nothing is played: the recording ends with 2026-11-24T14:31:39Z, and was to be played from 2026-11-25T00:00:00Z on",)
+        replay.seek("2026-11-24T14:31:00Z")
+        await replay.disconnect()
+        await replay.connect()
+        assert replay.status().notes == ()
+
+
 @pytest.mark.parametrize("timeframe", ["1m", "1h", "1w", "133t", "8r"])
 async def test_bars_before_and_after_the_place_where_one_listens_are_those_of_all_trades(tmp_path: Path, timeframe: str) -> None:
     write(tmp_path, range(500), rows=8)  # eight trades a message, 200 s in all
@@ -668,3 +714,21 @@ def test_the_command_line_records_verifies_compacts_and_replays(tmp_path: Path, 
         assert damaged.code == 1
         assert segment.name in damaged.err
     assert run("replay", journal, "--speed", "max", "--json").code == 2
+
+
+async def test_the_configuration_names_from_when_on_to_play(tmp_path: Path) -> None:
+    write(tmp_path, range(100), rows=20)
+    settings = {"data_provider": "replay", "replay": {"path": str(tmp_path), "speed": "max", "start": "2026-11-24T09:30:30-05:00"}}
+    async with create_provider(settings) as replay:
+        assert len(await replay.historical_trades(ES, "2026-11-24T14:30:00Z")) == 30 * 20
+        assert sum(map(len, await gather(replay.subscribe_trades(ES)))) == 70 * 20
+
+
+def test_the_command_plays_from_the_configured_start_unless_it_is_given_another_recording(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write(tmp_path / "journal", range(100), rows=20)
+    (tmp_path / "config.yaml").write_text(f"replay: {{path: {tmp_path / 'journal'}, speed: max, start: 2026-11-24T14:30:30Z}}\n")
+    run = runner(capsys, monkeypatch)
+    words = ("--config", tmp_path / "config.yaml", "--json")
+    assert [run("replay", *path, *words).json["trades"] for path in ((), (tmp_path / "journal",))] == [70 * 20, 100 * 20]

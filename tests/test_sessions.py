@@ -2,6 +2,7 @@
 
 import csv
 import datetime as dt
+import functools
 import random
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from tastytrade_provider import sessions
 from tastytrade_provider.errors import UsageError
 from tastytrade_provider.sessions import (
     CALENDARS,
@@ -300,6 +302,26 @@ def test_both_ends_of_validity_work():
             table = sessions_between(calendar, time, time)
             assert table.index_at(time) == 1
             assert len(reset_times(table, calendar, "weekly")) <= 2
+            assert len(reset_times(table, calendar, "trade_date")) <= 3
+
+
+def test_the_holiday_after_the_last_year_belongs_to_the_trade_date_behind_it():
+    # 2036-01-01 is a Tuesday: FX opens at 17:00 Chicago that evening for Wednesday, the first trade date of a year nobody may ask for
+    table = sessions_between("CMEGlobex_FX", utc("2035-12-31T12:00"), utc("2036-01-01") - 1)
+    assert [str(table.label_date(i)) for i in range(len(table))] == ["2035-12-28", "2035-12-31", "2036-01-02"]
+    assert reset_times(table, "CMEGlobex_FX", "trade_date").tolist() == [utc(day) for day in ("2035-12-27T23:00", "2035-12-30T23:00", "2036-01-01T23:00")]
+
+
+def test_the_library_is_asked_once_for_all_years_of_a_calendar(monkeypatch):
+    asked = []
+    monkeypatch.setattr(sessions, "_pmc", lambda name, library=sessions._pmc: asked.append(name) or library(name))
+    for function in ("_hours", "_table", "_trade_dates"):
+        monkeypatch.setattr(sessions, function, functools.cache(getattr(sessions, function).__wrapped__))
+    for name in ("CMEGlobex_GC", "CMEGlobex_CL"):  # one table of the library for both
+        for year in (2013, 2020, 2035):
+            table = sessions_between(name, utc(f"{year}-06-10"), utc(f"{year}-06-12"))
+            reset_times(table, name, "trade_date")
+    assert asked == ["CMEGlobex_EnergyAndMetals", "CME_TradeDate"]
 
 
 def test_roots_find_their_calendar():

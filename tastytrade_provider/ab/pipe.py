@@ -4,6 +4,7 @@ to the shadow     ("start", settings, labels, state or None, warm_s, state_every
                   ("items", [(key, arrived_ns, item)]) with trades as a dict of columns and an array of arrivals
                   ("serve", key, since_ns) · ("rest", key) · ("ask",) · ("stop",)
 from the shadow   ("beat", {key: arrived_ns of its newest item}) · ("state", bytes) · ("trouble", text, key or None, is_final) · ("items", [(key, item)])
+                  ("step", how fine its exchange times are, in ns)
 """
 
 from __future__ import annotations

@@ -179,7 +179,8 @@ class AbProvider(DataProvider):
     # -- the work
 
     def _tapped(self, subscription: Subscription[T], watch: Watch) -> Subscription[T]:
-        stream = self._streams[watch.key] = _Tapped(subscription, watch, self.shadow, self.labels, keeps_open=self._failover_s is not None)
+        step_ns = self.primary.capabilities.time_step_ns
+        stream = self._streams[watch.key] = _Tapped(subscription, watch, self.shadow, self.labels, step_ns, keeps_open=self._failover_s is not None)
         self._names[watch.name] = watch.contract.tick_size
         self.shadow.watch(watch)
         task = asyncio.get_running_loop().create_task(self._when_ready(stream))
@@ -201,7 +202,7 @@ class AbProvider(DataProvider):
                 if stream.subscription.has_ended:
                     del self._streams[key]
                     self.shadow.unwatch(key)
-                elif self._failover_s is not None and not stream.serving:
+                elif self._failover_s is not None:
                     stream.judge(now_ns, int(self._failover_s * 1e9), self.primary.is_connected, self.shadow.beats.get(key, 0))
 
     def _serve(self, items: list[tuple[int, Any]]) -> None:
@@ -214,42 +215,64 @@ class _Tapped:
     """A subscription of the primary's whose items are also passed on to the shadow's process, and which the shadow may serve.
 
     The program holds the primary's own object, with its buffer, its waiting and its errors: only what the provider calls on it, `put` and `end`, goes through
-    here first.
+    here first. `step_ns` is how fine the primary's exchange times are: of the last step, both may have trades.
     """
 
-    def __init__(self, subscription: Subscription[Any], watch: Watch, shadow: Shadow, labels: tuple[str, str], *, keeps_open: bool) -> None:
+    def __init__(self, subscription: Subscription[Any], watch: Watch, shadow: Shadow, labels: tuple[str, str], step_ns: int, *, keeps_open: bool) -> None:
         self.subscription, self.watch, self._shadow, self._labels, self._keeps_open = subscription, watch, shadow, labels, keeps_open
         self.serving = False
-        self._is_over = False  # at the primary's, which cannot come back
+        self._step_ns = step_ns
+        self._over: FeedError | None = None  # why the primary cannot come back
+        self._alone_since_ns: int | None = None  # since when neither can serve
+        self._life = 0  # the shadow's, that serves
         self._put, self._end = subscription.put, subscription.end
         self._arrived_ns = time.monotonic_ns()
         self._down_since_ns: int | None = None
         self._last_ns = 0  # exchange time of what was handed over last
+        self._had_ns = 0  # up to which that was the primary's
         subscription.put, subscription.end = self._from_primary, self._ended  # type: ignore[method-assign]  # seen in passing, see above
 
     def close(self) -> None:
         """Let the subscription be the primary's alone again."""
         self.subscription.put, self.subscription.end = self._put, self._end  # type: ignore[method-assign]
-        if self._is_over:
+        if self._over is not None:
             self._end()
 
     def judge(self, now_ns: int, patience_ns: int, is_connected: bool, beat_ns: int) -> None:
-        """Let the shadow serve where the primary has been down for too long, or silent while the shadow was not."""
-        if is_connected and not self._is_over:
+        """Let the shadow serve where the primary has been down for too long, or silent while the shadow was not. End it where neither can serve."""
+        if self._over is None or beat_ns:
+            self._alone_since_ns = None
+        elif self._alone_since_ns is None:
+            self._alone_since_ns = now_ns
+        elif now_ns - self._alone_since_ns > patience_ns:
+            self._end(self._over)
+        if self.serving:
+            return
+        if is_connected and self._over is None:
             self._down_since_ns = None
         elif self._down_since_ns is None:
             self._down_since_ns = now_ns
         is_down = self._down_since_ns is not None and now_ns - self._down_since_ns > patience_ns
-        if beat_ns and (is_down or self._is_over or beat_ns - self._arrived_ns > patience_ns):
-            self.serving = True
-            self._put(self._mark(self._last_ns + 1, f"failover: {self._labels[1]} serves"))
-            self._shadow.serve(self.watch.key, self._last_ns)
+        if beat_ns and (is_down or self._over is not None or beat_ns - self._arrived_ns > patience_ns):
+            self.serving, self._life = True, self._shadow.lives
+            self._put(self._mark(self._last_ns + max(self._step_ns, self._shadow.step_ns), f"failover: {self._labels[1]} serves"))
+            self._had_ns = self._last_ns = self._last_ns + self._step_ns - 1
+            self._shadow.serve(self.watch.key, self._had_ns)
 
     def stand_in(self, item: Any) -> None:
         """An item of the shadow's."""
-        if self.serving:
-            self._last_ns = max(self._last_ns, _time_of(item))
-            self._put(item)
+        if not self.serving or (isinstance(item, Bar) and item.start_ns <= self._had_ns):
+            return
+        if isinstance(item, TradeBatch):
+            item = item[item.time_ns > self._had_ns]
+            if len(item) == 0:
+                return
+        if self._life != self._shadow.lives:
+            self._life = self._shadow.lives
+            first = int(item.time_ns.min()) if isinstance(item, TradeBatch) else _time_of(item)
+            self._put(self._mark(first, f"failover: {self._labels[1]} serves again after it was started again"))
+        self._last_ns = max(self._last_ns, _time_of(item) + self._shadow.step_ns - 1)
+        self._put(item)
 
     def _from_primary(self, item: Any) -> None:
         if not self.serving:
@@ -276,7 +299,7 @@ class _Tapped:
 
     def _ended(self, error: Exception | None = None) -> None:
         if self._keeps_open and isinstance(error, FeedError):
-            self._is_over = True
+            self._over = error
         else:
             self._end(error)
 

@@ -45,6 +45,7 @@ class Shadow:
 
     state     the latest comparisons, pickled by the process       beats     key -> when its newest item arrived (monotonic ns)
     faults    (UTC ns, what happened), the latest hundred          on_items  gets what the shadow serves while the primary is down
+    lives     how often the process was started                    step_ns   how fine its exchange times are
     """
 
     def __init__(self, settings: Settings, labels: tuple[str, str], on_items: Callable[[list[tuple[int, Any]]], None]) -> None:
@@ -52,10 +53,12 @@ class Shadow:
         self.state: bytes | None = None
         self.beats: dict[int, int] = {}
         self.faults: deque[tuple[int, str]] = deque(maxlen=_FAULTS)
-        self.fault_count = self.dropped = 0
+        self.fault_count = self.dropped = self.lives = 0
+        self.step_ns = 1
         self._refused: dict[int | None, str] = {}  # what it said is final, of each stream, or None: of the connection
         self._watches: dict[int, Watch] = {}
         self._ready: set[int] = set()
+        self._serving: dict[int, int] = {}
         self._buffer: list[tuple[int, int, Any]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -115,6 +118,7 @@ class Shadow:
 
     def unwatch(self, key: int) -> None:
         """No longer."""
+        self._serving.pop(key, None)
         if self._watches.pop(key, None) is not None:
             self._send(("unwatch", key))
 
@@ -135,11 +139,13 @@ class Shadow:
             self._timer = asyncio.get_running_loop().call_later(_FLUSH_S, self._flush)
 
     def serve(self, key: int, since_ns: int) -> None:
-        """Let the shadow's items of this stream come here, from those newer than `since_ns` on."""
+        """Let the shadow's items of this stream come here, from those newer than `since_ns` on; also where the process has to be started again."""
+        self._serving[key] = since_ns
         self._send(("serve", key, since_ns))
 
     def rest(self, key: int) -> None:
         """No longer."""
+        self._serving.pop(key, None)
         self._send(("rest", key))
 
     # -- the pipe
@@ -187,6 +193,7 @@ class Shadow:
             return f"the shadow's process could not be started: {error}"
         try:
             self._process = process
+            self.lives += 1
             self._refused.clear()
             self._send(("start", self._settings, self._labels, self.state, _WARM_S, _STATE_EVERY_S))
             for message in self._greetings():
@@ -199,6 +206,7 @@ class Shadow:
         finally:
             self._process = None
             self._buffer.clear()
+            self.beats = {}  # nobody can stand in now
             if process.returncode is None:
                 with suppress(ProcessLookupError):
                     process.kill()
@@ -210,6 +218,7 @@ class Shadow:
     def _greetings(self) -> Iterable[Message]:
         yield from (("watch", watch) for watch in self._watches.values())
         yield from (("ready", key) for key in self._ready if key in self._watches)
+        yield from (("serve", key, since_ns) for key, since_ns in self._serving.items())
 
     async def _hear(self, process: asyncio.subprocess.Process) -> str:
         assert process.stdout is not None
@@ -240,6 +249,8 @@ class Shadow:
             self._fault(text)
         elif what == "items":
             self._on_items(content[0])
+        elif what == "step":
+            self.step_ns = content[0]
 
     def _fault(self, text: str) -> None:
         self.fault_count += 1

@@ -154,6 +154,7 @@ class Worker:
             try:
                 self._provider = provider = create_provider(settings)
                 await provider.connect()
+                self._send(("step", provider.capabilities.time_step_ns))
                 self._connected.set()
                 return
             except Exception as error:  # whatever a shadow does, it is told and tried again

@@ -25,7 +25,7 @@ def run(path: str | None, config_path: str | None, as_json: bool) -> None:
     if path and config_path:
         raise UsageError("two files are named; `config check` reads one")
     source = Path(path or config_path or "config.yaml")
-    settings = read(source)
+    settings = load(source, look=lambda values: {**dict(_missing(values)), **dict(_mistakes(values))})
     if as_json:
         click.echo(settings.model_dump_json())
     else:
@@ -47,11 +47,22 @@ def _mistakes(values: Mapping[Key, Any]) -> Iterator[tuple[Key, str]]:
     manager = IndicatorManager()
     for at, name in enumerate(names.split(",") if isinstance(names, str) else names):
         yield from _refused(("indicators", at), manager.create, name.strip())
-    used = {values.get(key) for key in (_PROVIDERS if values.get(("data_provider",)) == "ab" else _PROVIDERS[:2])}
+    used = _used(values)
     for provider, key in _PATHS.items():
         path = values.get(key)
         if provider in used and path and not Path(path).exists():
             yield key, f"'{path}' is not there; a path that is, or nothing"
+
+
+def _missing(values: Mapping[Key, Any]) -> Iterator[tuple[Key, str]]:
+    """What a provider cannot do without. Not of `read`: `replay PATH` brings its own."""
+    key = _PATHS["replay"]
+    if "replay" in _used(values) and not values.get(key, "with a mistake of its own"):
+        yield key, "missing, but replay is in use; a journal's folder, a session file or a tape is accepted"
+
+
+def _used(values: Mapping[Key, Any]) -> set[Any]:
+    return {values.get(key) for key in (_PROVIDERS if values.get(("data_provider",)) == "ab" else _PROVIDERS[:2])}
 
 
 def _refused(key: Key, ask: Callable[[str], object], name: str) -> Iterator[tuple[Key, str]]:

@@ -23,7 +23,8 @@ def info(path: Path, as_json: bool) -> int:
         for report in reports:
             span = f"{_text(report.first_ns)} to {_text(report.last_ns)}" if report.first_ns else "empty"
             names = ", ".join(contract.symbol for contract in report.context.contracts.values()) or "no contract"
-            click.echo(f"{report.segment.name}: {report.records['data'] + report.records['ticker']:,} messages, {report.records['gap']:,} gaps, {report.size:,} bytes, {span}, {names}")
+            messages, gaps = report.records["data"] + report.records["ticker"], report.records["gap"]
+            click.echo(f"{report.segment.name}: {messages:,} messages, {gaps:,} gaps, {report.size:,} bytes, {span}, {names}")
         _tell_damage(reports)
     return int(any(report.damages for report in reports))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,8 @@ def run(*, symbols: tuple[str, ...], seconds: float | None, path: Path | None, c
         raise NotSupported(f"provider '{provider.name}' has no raw feed to record; tastytrade and demo have")
     journal = cast(_Recordable, provider).journal = Journal(path or settings.journal.path)
     warm_up()
+    with suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # whoever runs it as a service ends it like Ctrl-C
     with suppress(KeyboardInterrupt):  # the ordinary end: everything is closed by then
         asyncio.run(_record(provider, journal, symbols or tuple(settings.symbols), seconds))
     if journal.repaired:
@@ -45,7 +48,8 @@ def run(*, symbols: tuple[str, ...], seconds: float | None, path: Path | None, c
 async def _record(provider: DataProvider, journal: Journal, symbols: tuple[str, ...], seconds: float | None) -> None:
     async with provider:
         until_s = time.monotonic() + seconds if seconds else None
-        subscriptions = [provider.subscribe_trades(await provider.resolve(symbol)).on(lambda item: None) for symbol in symbols]
+        contracts = dict.fromkeys([await provider.resolve(symbol) for symbol in symbols])  # ES and ESZ6 may be one
+        subscriptions = [provider.subscribe_trades(contract).on(lambda item: None) for contract in contracts]
         click.echo(f"recording {', '.join(symbols)} from {provider.name} to {journal.path}; Ctrl-C ends it")
         ended = asyncio.ensure_future(all_ended(subscriptions))
         try:

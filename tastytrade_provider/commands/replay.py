@@ -26,7 +26,8 @@ def run(
     chosen = path or settings.replay.path
     if chosen is None:
         raise ConfigError("nothing to replay: name a journal's folder, a session file or a tape, or set replay.path")
-    provider = ReplayProvider(chosen, speed or settings.replay.speed)
+    start = None if path else settings.replay.start  # which belongs to the recording that is configured
+    provider = ReplayProvider(chosen, speed or settings.replay.speed, start=start)
     warm_up()
     asyncio.run(_replay(provider, str(chosen), symbols, timeframe or settings.timeframe, settings.indicators, as_json))
 

@@ -25,7 +25,8 @@ def run(*, symbols: tuple[str, ...], timeframe: str | None, seconds: float | Non
 async def _stream(provider: DataProvider, symbols: tuple[str, ...], timeframe: str, indicators: Sequence[str], seconds: float | None, json: bool) -> None:
     manager = IndicatorManager()
     async with provider:
-        watched = [Watched(await provider.resolve(symbol), timeframe, manager, indicators) for symbol in symbols]
+        contracts = dict.fromkeys([await provider.resolve(symbol) for symbol in symbols])  # ES and ESZ6 may be one
+        watched = [Watched(contract, timeframe, manager, indicators) for contract in contracts]
         followed = [provider.follow_trades(one.contract).on(one.add) for one in watched]
         await show(watched, followed, provider, f"live from {provider.name}", seconds=seconds, quiet=json, clock_speed=1.0)
         if json:

@@ -101,6 +101,7 @@ class Answers:
                 tell(await growing.mend())
                 continue
             except StopAsyncIteration:
+                self._over(req_id, trades)
                 return
             if isinstance(item, TradeBatch):
                 tell(growing.add(item))
@@ -231,8 +232,13 @@ class Answers:
                 else:
                     with self.client.packet():
                         take(item)
+            self._over(req_id, items)
         finally:
             items.cancel()
+
+    def _over(self, req_id: int, items: Subscription[Any]) -> None:
+        """The feed has ended a subscription without an error, as a tape does: ib_async's lists and tickers have no end of their own to tell by."""
+        self.client.warn(req_id, GAP, f"{items.contract.symbol}: the feed has ended this; nothing more will come of it")
 
     def _aside(self, req_id: int, item: Gap | Roll) -> None:
         if isinstance(item, Roll):

@@ -57,7 +57,7 @@ class Connection(Exchange):
     auth_required               server: False says AUTHORIZED at once, as dxFeed's public demo does
     max_items, max_bytes        limits of one FEED_SUBSCRIPTION
 
-    A command the protocol has no place for raises UsageError. Each channel is in `channels` for good; its number is not used again.
+    A command the protocol has no place for raises UsageError. Each channel is in `channels` until `forget`; its number is not used again.
     A server opens a channel when the application says `channel_opened`; SETUP, the first AUTH_STATE, CHANNEL_CLOSED and every ERROR about
     the protocol it answers by itself.
 
@@ -170,6 +170,10 @@ class Connection(Exchange):
         """Remove every subscription of the channel, and add these instead."""
         self._change(channel, add=tuple(items), reset=True)
 
+    def messages(self, channel: int, items: Iterable[Subscription]) -> list[tuple[Subscription, ...]]:
+        """Subscriptions as `subscribe` sends them over an open channel, message by message: a server that refuses some says only that it does."""
+        return [part.add for part in chunks(FeedSubscription(channel, tuple(items)), self._max_items, self._max_bytes)]
+
     def cancel(self, channel: int) -> None:
         """Be done with a channel. What the server has under way on it is ignored from now on."""
         target = self._channel_of_client(channel)
@@ -177,6 +181,12 @@ class Connection(Exchange):
             target.state = ChannelState.CLOSED
         else:
             self._say(ChannelCancel(channel))
+
+    def forget(self, channel: int) -> None:
+        """Keep nothing of a channel that is closed. A client that has asked for thousands would hold, and look through, all of them."""
+        if (state := self._known(channel).state) is not ChannelState.CLOSED:
+            raise UsageError(f"channel {channel} is {state.name}; only a closed one can be forgotten")
+        del self.channels[channel]
 
     # --- commands of a server
 

@@ -125,7 +125,7 @@ class FaultyFeed(Feed):
         if (rate := self._limits.subscription_rate) is not None and self._items_of_a_second(len(granted)) > rate:
             self.connection.error(ErrorKind.BAD_ACTION, TOO_FAST, message.channel)
             granted = ()
-        elif (size := self._limits.subscription_size) is not None:
+        elif granted and (size := self._limits.subscription_size) is not None:
             wanted = sum(len(channel.subscriptions) for channel in self.connection.channels.values() if channel.state is ChannelState.OPENED)
             if wanted > size:
                 self.connection.error(ErrorKind.BAD_ACTION, TOO_BIG, message.channel)

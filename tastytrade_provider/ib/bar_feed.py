@@ -133,7 +133,7 @@ class BarFeed:
     async def _serve(self, wire: Wire) -> None:
         listed = await self._listed(self._contract)
         stream = _Stream(f"live {self._timeframe} bars of {self._contract.symbol}", self.restart)
-        req_id, cancel = self._send(wire, listed, stream)
+        req_id, cancel = await self._send(wire, listed, stream)
         try:
             rows = await self._first(stream)
             now_ns = self._now_ns()
@@ -158,7 +158,7 @@ class BarFeed:
         finally:
             wire.drop(req_id, cancel)
 
-    def _send(self, wire: Wire, listed: Listed, stream: _Stream) -> tuple[int, Callable[[int], None]]:
+    async def _send(self, wire: Wire, listed: Listed, stream: _Stream) -> tuple[int, Callable[[int], None]]:
         client = wire.client
         if self._is_five_seconds:
             return wire.stream(stream, lambda req_id: client.reqRealTimeBars(req_id, listed.ib, 5, "TRADES", False, [])), client.cancelRealTimeBars
@@ -168,6 +168,7 @@ class BarFeed:
         def send(req_id: int) -> None:
             client.reqHistoricalData(req_id, listed.ib, "", size.duration, size.setting, "TRADES", False, 2, True, [])
 
+        await self._history.live_turn(listed, size)
         return wire.stream(stream, send), client.cancelHistoricalData
 
     @property

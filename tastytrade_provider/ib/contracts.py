@@ -85,7 +85,8 @@ def listed(details: ContractDetails) -> Listed:
     try:
         year, code = int(month[:4]), MONTHS[int(month[4:6]) - 1]
         expiry = dt.datetime.strptime(day, "%Y%m%d").date()  # noqa: DTZ007  # a date
-        multiplier = float(ib.multiplier or 1) / (details.priceMagnifier or 1)
+        magnifier = details.priceMagnifier or 1  # prices come times this, in cents: IB's tick and multiplier are by the dollar
+        multiplier = float(ib.multiplier or 1) / magnifier
     except (ValueError, IndexError):
         raise ProtocolViolation(f"IB's details of {ib.localSymbol!r} cannot be read: month {month!r}, expiry {day!r}, multiplier {ib.multiplier!r}") from None
     contract = Contract(
@@ -93,7 +94,7 @@ def listed(details: ContractDetails) -> Listed:
         symbol=f"/{root}{code}{year % 10}",
         streamer_symbol=f"/{root}{code}{year % 100:02}:{MIC.get(ib.exchange, ib.exchange)}",
         exchange=ib.exchange,
-        tick_size=float(details.minTick),
+        tick_size=round(details.minTick * magnifier, 12),
         multiplier=multiplier,
         expiry=expiry,
         calendar=calendar_for(root),

@@ -162,12 +162,20 @@ class History:
     async def _paced(self, ask: Ask, *, is_paced: bool = True) -> AsyncIterator[None]:
         """Wait until the request may go out, and count it as under way."""
         async with self._under_way:
-            while is_paced and (wait_s := self.pacer.wait_s(ask, time.monotonic())) > 0:
-                self.waited_s += wait_s
-                await asyncio.sleep(wait_s)
             if is_paced:
-                self.pacer.made(ask, time.monotonic())
+                await self._turn(ask)
             yield
+
+    async def live_turn(self, listed: Listed, size: Size) -> None:
+        """Wait until live bars of that size may be asked for: the rules count them as any other request for history."""
+        if size.is_paced:
+            await self._turn(Ask((listed.ib.conId, "live", size), (listed.ib.conId, "TRADES")))
+
+    async def _turn(self, ask: Ask) -> None:
+        while (wait_s := self.pacer.wait_s(ask, time.monotonic())) > 0:
+            self.waited_s += wait_s
+            await asyncio.sleep(wait_s)
+        self.pacer.made(ask, time.monotonic())
 
 
 def readable(contract: Contract, bars: list[Any]) -> list[Row]:

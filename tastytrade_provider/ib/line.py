@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +44,8 @@ class Line:
         self.trades: list[TradeSubscription] = []
         self.quotes: list[QuoteSubscription] = []
         self.counts = LineCounts()
-        self.sides = AggressorClassifier("apart")
+        self._classifier = AggressorClassifier("apart")
+        self._classified: Counter[str] = Counter()  # by those before it
         self.lag_ms: float | None = None
         self.newest_ns = 0
         self._bid = self._ask = math.nan
@@ -54,9 +56,16 @@ class Line:
         self._last_quote_ns: int | None = None
         self._is_broken = self._are_quotes_broken = False
 
+    @property
+    def sides(self) -> Counter[str]:
+        """Prints so far by where their side came from."""
+        return self._classified + Counter(self._classifier.counts)
+
     def begin(self, now_ns: int) -> None:
         """Somebody listens to trades, after nobody did."""
         self._since_ns, self._last, self._is_broken = now_ns, None, False
+        if not self.quotes:
+            self._forget()
 
     def quote(self, epoch_s: int, bid: float, ask: float, bid_size: float, ask_size: float, received_ns: int) -> None:
         """A quote."""
@@ -98,8 +107,8 @@ class Line:
     def broke(self) -> None:
         """The connection is gone: from the newest print and quote on, some may be missing, and the last quote is not to be trusted."""
         self._is_broken = bool(self.trades)
-        self._are_quotes_broken = self._last_quote_ns is not None
-        self._bid = self._ask = math.nan
+        self._are_quotes_broken = bool(self.quotes) and self._last_quote_ns is not None
+        self._forget()
 
     def silent(self, now_ns: int) -> Gap | None:
         """The gap where no print came that could end it: up to what the exchange's clock must show now. Handed over, and returned."""
@@ -118,13 +127,19 @@ class Line:
         self.trades.clear()
         self.quotes.clear()
 
+    def _forget(self) -> None:
+        """The last quote and price are of before: no side is to be told by them."""
+        self._bid = self._ask = math.nan
+        self._classified.update(self._classifier.counts)
+        self._classifier = AggressorClassifier("apart")
+
     def _put(self, gap: Gap) -> None:
         for listener in tuple(self.trades):
             listener.put(gap)
 
     def _batch(self, read: list[tuple[int, int, float, float, float, float]]) -> TradeBatch:
         columns = dict(zip(_NAMES, zip(*read, strict=True), strict=True))
-        batch = self.sides.classify(TradeBatch(self.contract, {name: np.array(values) for name, values in columns.items()}))
+        batch = self._classifier.classify(TradeBatch(self.contract, {name: np.array(values) for name, values in columns.items()}))
         self.counts.trades += len(batch)
         self.counts.off_tick += int((batch.flags & TradeFlag.OFF_TICK > 0).sum())
         self.counts.off_step += int((batch.flags & TradeFlag.OFF_STEP > 0).sum())

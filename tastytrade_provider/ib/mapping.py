@@ -85,7 +85,7 @@ def row_of_seconds(contract: Contract, epoch_s: int, prices: tuple[float, float,
 
 
 def _row(contract: Contract, when: Any, prices: tuple[float, float, float, float], volume: float, vwap: float, trades: int) -> Row | None:
-    if volume == 0 or (trades == 0 and volume < 0):
+    if volume == 0 or (trades <= 0 and volume < 0):  # -1: live bars begin so, where nothing has traded yet
         return None
     if not all(map(math.isfinite, prices)) or not math.isfinite(volume) or volume < 0:
         raise ProtocolViolation(f"a bar of {contract.symbol} at {when!r} cannot be read: prices {prices}, volume {volume}")

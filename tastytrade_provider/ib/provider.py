@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..backoff import backoff_s
 from ..errors import ConnectionLost, FeedError, MarketDataError, UsageError
-from ..model import Bar, Contract, Gap, Summary, TradeBatch, check_contract
+from ..model import Bar, Contract, Gap, Summary, Timeframe, TradeBatch, check_contract
 from ..provider import Capabilities, DataProvider, GapLog, ProviderStatus, State, Subscription, Time, backfill_start
 from ..settings import IbSettings, Settings
+from ..tastytrade.reach import is_late
 from .bar_feed import BarFeed
 from .directory import Directory
-from .history import History
+from .history import History, bounds
 from .line import Line, QuoteSubscription, TradeSubscription
 from .mapping import DayFigures
-from .refusals import FARMS, LINK_BACK, LINK_BACK_EMPTY, LINK_LOST
+from .refusals import DATA_FARMS, FARMS, LINK_BACK, LINK_BACK_EMPTY, LINK_LOST
 from .sizes import check
 from .streams import Kind, Streams
 from .wire import Wire
@@ -42,7 +43,8 @@ class IbProvider(DataProvider):
     """Futures from TWS or IB Gateway. Its prints carry no side: it is inferred from the quotes beside them, and `side_source` says so.
 
     Times of prints and quotes are those of the exchange, to the second, in UTC whatever zone TWS is set to. After a broken connection it reconnects,
-    asks for everything again, and hands over one `Gap` per contract; the same where TWS says that it has lost its subscriptions (1101).
+    asks for everything again, and hands over one `Gap` per contract; the same where TWS says that it has lost its subscriptions (1101), or that a data farm
+    was broken (2103): it does not say whose data that farm has, nor whether it goes on with them.
     Beyond the login's tick-by-tick streams a subscription ends with CapacityExceeded.
     """
 
@@ -63,6 +65,7 @@ class IbProvider(DataProvider):
     def __init__(self, settings: IbSettings) -> None:
         self._settings = settings
         self._wire: Wire | None = None
+        self._connecting = asyncio.Lock()
         self._runner: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,6 +86,7 @@ class IbProvider(DataProvider):
         self._gaps = GapLog()
         self._notes: deque[str] = deque(maxlen=20)
         self._farms: dict[str, str] = {}
+        self._broken_farms: set[str] = set()
         self._failed: deque[str] = deque(maxlen=20)
 
     # -- DataProvider
@@ -94,15 +98,16 @@ class IbProvider(DataProvider):
 
     async def connect(self) -> None:
         """Connect to TWS. Raises ConnectionLost (not there, or the client id is in use), RequestTimeout."""
-        if self._runner is not None:
-            return
-        self._enter("connecting")
-        try:
-            wire = await self._open()
-        except BaseException:
-            self._enter("disconnected")
-            raise
-        self._runner = asyncio.create_task(self._run(wire), name="ib connection")
+        async with self._connecting:
+            if self._runner is not None:
+                return
+            self._enter("connecting")
+            try:
+                wire = await self._open()
+            except BaseException:
+                self._enter("closed" if self._state == "closed" else "disconnected")
+                raise
+            self._runner = asyncio.create_task(self._run(wire), name="ib connection")
 
     async def disconnect(self) -> None:
         """Hang up and end every subscription."""
@@ -151,6 +156,9 @@ class IbProvider(DataProvider):
         self._check(contract)
         listener: Subscription[Summary] = Subscription(contract, on_cancel=self._left, on_failure=self._note_failure)
         symbol = contract.streamer_symbol
+        if not self._summaries.get(symbol):  # nobody has listened: what is known may be of another day
+            self._figures.pop(symbol, None)
+            self._latest.pop(symbol, None)
         self._summaries.setdefault(symbol, []).append(listener)
         if symbol in self._latest:
             listener.put(self._latest[symbol])
@@ -193,8 +201,14 @@ class IbProvider(DataProvider):
 
         IB does not tell who bought: buy_volume and sell_volume are NaN, `delta_source` is "none". Raises NoData where the market was open and IB has
         nothing, UnsupportedTimeframe, UsageError, NotEntitled, PacingViolation, RequestTimeout, ConnectionLost.
+        attrs: `start_was_cut` that IB does not go back to `start`: its first bar comes late, and not because nobody traded.
         """
-        return await self._history.bars(contract, timeframe, start, end, hours, self._now_ns())
+        now_ns = self._now_ns()
+        found = await self._history.bars(contract, timeframe, start, end, hours, now_ns)
+        start_ns, end_ns = bounds(contract, start, end, now_ns)
+        first_ns = int(found.index[0].value) if len(found) else end_ns
+        found.attrs["start_was_cut"] = await self._was_cut(contract, timeframe, start_ns, first_ns, hours, now_ns)
+        return found
 
     async def historical_trades(self, contract: Contract, start: Time = None, end: Time = None) -> TradeBatch:
         """The trades of [start, end), oldest first; `start` None: the current session.
@@ -209,6 +223,17 @@ class IbProvider(DataProvider):
 
         return pd.Timestamp(await self._history.earliest_ns(contract, timeframe, self._now_ns()), unit="ns", tz="UTC")
 
+    async def _was_cut(self, contract: Contract, timeframe: str, start_ns: int, first_ns: int, hours: str, now_ns: int) -> bool:
+        """Whether bars may be missing before the first one. Where that is late, IB is asked for its first date, before which nobody can have traded."""
+        wanted = Timeframe.parse(timeframe)
+        if not is_late(contract, wanted, start_ns, first_ns, hours):
+            return False
+        try:
+            head_ns = await self._history.earliest_ns(contract, timeframe, now_ns)
+        except FeedError:
+            return True
+        return is_late(contract, wanted, start_ns, min(head_ns, first_ns), hours)
+
     def status(self) -> ProviderStatus:
         """Counts over all contracts since the provider was made."""
         lines = self._lines.values()
@@ -216,7 +241,7 @@ class IbProvider(DataProvider):
         sides: Counter[str] = Counter()
         for line in lines:
             excluded.update(line.counts.excluded)
-            sides.update(line.sides.counts)
+            sides.update(line.sides)
         lags = [(line.newest_ns, line.lag_ms) for line in lines if line.lag_ms is not None]
         waited = [f"requests have waited {self._history.waited_s:.0f} s for IB's pacing rules"] if self._history.waited_s else []
         wire = self._wire
@@ -244,8 +269,14 @@ class IbProvider(DataProvider):
         """A connection on which everything is asked for again."""
         wire = Wire(self._flush, self._told)
         await wire.open(self._settings.host, self._settings.port, self._settings.client_id, _READY_S)
+        if self._state == "closed":
+            wire.close()
+            raise ConnectionLost(f"provider '{self.name}' was disconnected while it connected")
         self._wire = wire
         self._enter("connected")
+        self._broken_farms.clear()  # a new connection is told anew which are
+        self._figures.clear()
+        self._latest.clear()
         self._streams.attach(wire)
         self._ask_anew()
         return wire
@@ -288,15 +319,32 @@ class IbProvider(DataProvider):
             self._note(text)
             if self._wire is not None:
                 self._enter("connected")
+                self._broken_farms.clear()
                 if code == LINK_BACK_EMPTY:
                     self._lost_all()
                     self._streams.attach(self._wire)
                 self._ask_anew()
                 self._tell_gaps_later()
         elif code in FARMS:
-            self._farms[text.rpartition(":")[2]] = text
+            name = text.rpartition(":")[2]
+            self._farms[name] = text
+            if code in DATA_FARMS:
+                self._farm(name, is_well=FARMS[code], is_live=DATA_FARMS[code])
         else:
             self._note(f"TWS says: {text} ({code})" if code else text)
+
+    def _farm(self, name: str, *, is_well: bool, is_live: bool) -> None:
+        """The state of a data farm. Where one was broken, everything is asked for again: what has stopped, TWS does not say."""
+        if not is_well:
+            self._broken_farms.add(name)
+            if is_live:
+                self._lost_all()
+        elif name in self._broken_farms:
+            self._broken_farms.discard(name)
+            self._ask_anew()
+            if is_live:
+                self._streams.ask_anew()
+                self._tell_gaps_later()
 
     def _tell_gaps_later(self) -> None:
         if self._timer is not None:
@@ -304,6 +352,8 @@ class IbProvider(DataProvider):
         self._timer = asyncio.get_running_loop().call_later(_GAP_AFTER_S, self._tell_gaps)
 
     def _tell_gaps(self) -> None:
+        if self._broken_farms:
+            return  # nothing comes yet: a gap that ended now would be too short
         for line in self._lines.values():
             gap = line.silent(time.time_ns())
             if gap is not None:

@@ -48,6 +48,7 @@ REFUSALS: Final[Mapping[int, Kind]] = {
     10167: NotEntitled,  # delayed data would be shown instead
     10168: NotEntitled,
     10189: NotEntitled,
+    10182: ConnectionLost,  # bars that are kept up to date are so no longer: "failed to request live updates (disconnected)"
     10190: CapacityExceeded,  # tick-by-tick
     10197: SessionConflict,  # the same user is logged in elsewhere, and that session has the data
     10314: UsageError,  # the end date
@@ -70,13 +71,15 @@ _BY_TEXT: Final[Mapping[int, tuple[tuple[str, Kind], ...]]] = {
 """Codes with several meanings: the first text found in the message decides."""
 
 FARMS: Final[Mapping[int, bool]] = {2103: False, 2104: True, 2105: False, 2106: True, 2107: True, 2108: True, 2110: False, 2157: False, 2158: True}
-"""State of a data farm: False where it is broken. Sent for no request (-1), also when all is well."""
+"""State of a data farm: False where it is broken. Sent for no request (-1), also when all is well. 2110 is TWS's own link, for a client that has come since."""
+DATA_FARMS: Final[Mapping[int, bool]] = {2103: True, 2104: True, 2108: True, 2110: True, 2105: False, 2106: False, 2107: False}
+"""Of those, through which data come: True live ones, False history. A broken farm may have stopped what it served, without a word of any request."""
 
 _HINTS: Final[Mapping[int, str]] = {
     10190: ". Each contract's trades take two tick-by-tick streams; end one, or subscribe fewer",
     CLIENT_ID_IN_USE: ". Set ib.client_id to another number",
 }
-_ANSWERS_A_CANCEL = (300, 366, 10182)  # "can't find EId", "no historical data query found", "failed to request live updates (disconnected)"
+_ANSWERS_A_CANCEL = (300, 366)  # "can't find EId", "no historical data query found"
 
 
 def is_refusal(code: int) -> bool:

@@ -92,12 +92,29 @@ class Streams:
         for running in self._running.values():
             if running.timer is not None:
                 running.timer.cancel()
+            if wire is not None and wire is self._wire:
+                wire.drop(running.req_id)  # forgotten by TWS (1101); what it may send of it all the same would count twice
         for waiting in self._waiting.values():
             waiting.cancel()
         self._running.clear()
         self._waiting.clear()
         self._pacer.forget_streams()
         self._wire = wire
+
+    def ask_anew(self) -> None:
+        """Cancel what runs and ask for it again, each as soon as it may be: TWS may have stopped it without a word."""
+        for key in tuple(self._running):
+            if key not in self._waiting:
+                self._again(key)
+
+    def _again(self, key: tuple[str, Kind]) -> None:
+        wait_s = self._wait_s(key)
+        if wait_s > 0:
+            self._later(key, wait_s)
+            return
+        self._lost(key[0])
+        self._stop(key)
+        self._start(key)
 
     def is_granted(self, symbol: str, kind: Kind) -> bool:
         """Whether a stream runs, and TWS has not refused it."""
@@ -119,14 +136,13 @@ class Streams:
         wire, listed = self._wire, self._listed(symbol)
         if wire is None or listed is None or not wire.is_open:
             return
-        now_s = time.monotonic()
-        wait_s = self._pacer.stream_wait_s(key, now_s) if kind != "MktData" else 0.0
+        wait_s = self._wait_s(key)
         if wait_s > 0:
             self._later(key, wait_s)
             return
         running = Running(symbol, kind, lambda what, value: self._take(symbol, kind, what, value), lambda: self._granted(symbol, kind), self._over)
         self._running[key] = running
-        self._pacer.stream_made(key, now_s)
+        self._pacer.stream_made(key, time.monotonic())
         client = wire.client
         if kind == "MktData":
             running.req_id = wire.stream(running, lambda req_id: client.reqMktData(req_id, listed.ib, DayFigures.GENERIC, False, False, []))
@@ -134,9 +150,15 @@ class Streams:
             running.req_id = wire.stream(running, lambda req_id: client.reqTickByTickData(req_id, listed.ib, kind, 0, False))
         running.timer = asyncio.get_running_loop().call_later(_GRANT_S, self._silence_is_a_yes, running)
 
+    def _wait_s(self, key: tuple[str, Kind]) -> float:
+        """Until the pacing rule lets it be asked for."""
+        return self._pacer.stream_wait_s(key, time.monotonic()) if key[1] != "MktData" else 0.0
+
     def _later(self, key: tuple[str, Kind], wait_s: float) -> None:
         def again() -> None:
             self._waiting.pop(key, None)
+            if key in self._running:
+                self._again(key)
             self.sync(key[0])
 
         self._waiting[key] = asyncio.get_running_loop().call_later(wait_s, again)

@@ -23,6 +23,7 @@ class Standing(NamedTuple):
 
     listens  whether Quote and Trade are listened to       begun  how often inferring trades from them began anew in this recording
     is_held  whether trades are held back, until a refill brings those that an outage cost
+    last     exchange time and recorder's clock (UTC ns) of the newest trade that surely has none missing before it since somebody listens
     """
 
     wanted: str
@@ -30,6 +31,7 @@ class Standing(NamedTuple):
     listens: bool
     begun: int
     is_held: bool
+    last: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Context:
         found = orjson.loads(payload)["context"]
         contracts = [contract_of_json(contract) for contract in found["contracts"]]
         columns = {name: tuple(names) for name, names in found["columns"].items()}
-        standings = {symbol: Standing(**standing) for symbol, standing in found.get("standings", {}).items()}
+        standings = {symbol: _standing(standing) for symbol, standing in found.get("standings", {}).items()}
         return cls({contract.streamer_symbol: contract for contract in contracts}, columns, found["rules"], found.get("watched", {}), standings)
 
 
@@ -110,7 +112,11 @@ def encode_standing(contract: Contract, standing: Standing) -> bytes:
 def decode_standing(payload: bytes) -> tuple[str, Standing]:
     """Streamer symbol and standing of a STANDING record."""
     found = orjson.loads(payload)["standing"]
-    return found.pop("symbol"), Standing(**found)
+    return found.pop("symbol"), _standing(found)
+
+
+def _standing(found: Mapping[str, Any]) -> Standing:
+    return Standing(**{**found, "last": None if found["last"] is None else tuple(found["last"])})
 
 
 def encode_refill(contract: Contract, cut_ns: int | None, raw: bytes) -> bytes:

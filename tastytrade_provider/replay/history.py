@@ -14,6 +14,7 @@ from ..history import BarHistory, build_history
 from ..model import Array, Contract, Gap, Timeframe, TradeBatch, TradeFlag
 from ..sessions import session_at, sessions_between
 from ..tastytrade.history import was_open
+from ..tastytrade.reach import OPENING_NS, is_late
 from ..tastytrade.settled import settled, standing
 from .position import Cut
 from .sources import Source
@@ -21,7 +22,6 @@ from .sources import Source
 if TYPE_CHECKING:
     import pandas as pd
 
-_OPENING_NS = 60_000_000_000  # for so long after the open, nobody may have traded
 BEGAN = "recording began"
 
 
@@ -35,7 +35,10 @@ def trades(source: Source, cut: Cut, start_ns: int, end_ns: int) -> TradeBatch:
 
 
 def bars(source: Source, cut: Cut, timeframe: Timeframe, start_ns: int, end_ns: int, hours: str) -> pd.DataFrame:
-    """The bars of trades that start in [start_ns, end_ns), the last one as far as trades were played; `complete` is False where a gap touches one."""
+    """The bars of trades that start in [start_ns, end_ns), the last one as far as trades were played; `complete` is False where a gap touches one.
+
+    attrs: `start_was_cut` that the recording does not go back to `start_ns`, though a bar could have begun there.
+    """
     contract, (history, complete) = cut.contract, built(source, cut, timeframe)
     starts = history.rows[:, k.START]
     inside = (starts >= start_ns) & (starts < end_ns)
@@ -47,6 +50,8 @@ def bars(source: Source, cut: Cut, timeframe: Timeframe, start_ns: int, end_ns: 
     if not inside.any() and was_open(contract, start_ns, end_ns, hours):
         raise _nothing(f"{timeframe} bars", history.rows[:, k.START], contract, start_ns, end_ns)
     wanted: pd.DataFrame = history.bars().assign(complete=complete)[inside]
+    first_ns = min(begins_ns(source, contract, int(starts[0])), end_ns) if len(starts) else start_ns
+    wanted.attrs["start_was_cut"] = is_late(contract, timeframe, start_ns, first_ns, hours)
     return wanted
 
 
@@ -60,10 +65,16 @@ def built(source: Source, cut: Cut, timeframe: Timeframe) -> tuple[BarHistory, A
     return history, ~_touched(history, gaps)
 
 
+def begins_ns(source: Source, contract: Contract, first_ns: int) -> int:
+    """From where on a recording has every trade of a contract: from its first one (`first_ns`), or from the session's open where none can lie before it."""
+    opened_ns = session_at(contract.calendar, first_ns).open_ns
+    return opened_ns if source.is_whole or first_ns - opened_ns <= OPENING_NS else first_ns
+
+
 def known_gaps(source: Source, contract: Contract, told: Sequence[Gap], first_ns: int) -> list[Gap]:
     """Where trades may be missing: the gaps that were told and not filled, and what lies before the first trade of a recording begun within a session."""
     opened_ns = session_at(contract.calendar, first_ns).open_ns
-    is_whole = source.is_whole or first_ns - opened_ns <= _OPENING_NS
+    is_whole = begins_ns(source, contract, first_ns) == opened_ns
     return standing(told if is_whole else [Gap(contract, opened_ns, first_ns, BEGAN), *told])
 
 

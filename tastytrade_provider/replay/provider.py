@@ -14,6 +14,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import ConfigError, NoData, UsageError
 from ..grid import Grid
 from ..model import Bar, Contract, Gap, Quote, Timeframe, TradeBatch, check_contract
@@ -42,7 +44,7 @@ def create(settings: Settings) -> ReplayProvider:
     """The factory the registry calls."""
     if settings.replay.path is None:
         raise ConfigError("replay.path is missing: data_provider replay needs a journal's folder, a session file or a tape")
-    return ReplayProvider(settings.replay.path, settings.replay.speed)
+    return ReplayProvider(settings.replay.path, settings.replay.speed, start=settings.replay.start)
 
 
 class ReplayProvider(DataProvider):
@@ -92,6 +94,7 @@ class ReplayProvider(DataProvider):
         self._lag_ms: float | None = None
         self._gaps = GapLog()
         self._failed: deque[str] = deque(maxlen=20)
+        self._unplayed: str | None = None
 
     # -- DataProvider
 
@@ -119,7 +122,7 @@ class ReplayProvider(DataProvider):
             return
         await self._stop_playing()
         self._gaps = GapLog()
-        source, self._reads, self._at = await asyncio.to_thread(self._open)
+        source, self._reads, self._at, self._unplayed = await asyncio.to_thread(self._open)
         self._source, self.capabilities = source, replace(type(self).capabilities, quotes=source.quotes is not None)
         self._enter("connected")
         for listener in self._audience.everyone():
@@ -182,7 +185,8 @@ class ReplayProvider(DataProvider):
     async def historical_bars(self, contract: Contract, timeframe: str = "1m", start: Time = None, end: Time = None, *, hours: str = "eth") -> pd.DataFrame:
         """Bars that start in [start, end), of the trades played so far; `start=None` is the session in which the clock stands.
 
-        The last one is as far as trades were played. `complete` is False where a gap touches a bar, or it began before the recording did.
+        The last one is as far as trades were played. `complete` is False where a gap touches a bar, or it began before the recording did; attrs: with
+        `start_was_cut` the recording began too late for the first bars that were asked for.
         """
         wanted = check(contract, timeframe, hours)
         source, bounds = self._opened(), self._range(contract, start, end)
@@ -205,7 +209,7 @@ class ReplayProvider(DataProvider):
         if source is None:
             return ProviderStatus(**told)
         tally = source.tally()
-        notes = (source.note,) if source.note else ()
+        notes = tuple(text for text in (source.note, self._unplayed) if text)
         more = {"excluded": dict(tally.excluded), "sides": dict(tally.sides), "rejects": tally.rejects, "delta_source": source.delta_source, "notes": notes}
         return ProviderStatus(**told, **tally.counts, **more)  # type: ignore[arg-type]
 
@@ -309,8 +313,8 @@ class ReplayProvider(DataProvider):
 
     # -- small parts
 
-    def _open(self) -> tuple[Source, Iterator[Read], Position]:
-        """The recording, what is to be played of it, and where it stands."""
+    def _open(self) -> tuple[Source, Iterator[Read], Position, str | None]:
+        """The recording, what is to be played of it, where it stands, and what is to be told where nothing is."""
         source, at = open_source(self._path, self._rules), Position()
         reads = source.reads()
         for read in reads if self._start_ns is not None else ():
@@ -320,7 +324,11 @@ class ReplayProvider(DataProvider):
                 break
             for item in read.items:
                 at.add(item)
-        return source, reads, at
+        else:
+            if self._start_ns not in (None, _NEVER_NS):
+                ends = "holds no trade" if at.now_ns is None else f"ends with {_text(at.now_ns)}"
+                return source, reads, at, f"nothing is played: the recording {ends}, and was to be played from {_text(self._start_ns or 0)} on"
+        return source, reads, at, None
 
     @staticmethod
     def _begin_at(start: datetime | str | None) -> int | None:
@@ -356,3 +364,7 @@ class ReplayProvider(DataProvider):
     def _enter(self, state: State) -> None:
         if state != self._state:
             self._state, self._since_ns = state, time.time_ns()
+
+
+def _text(time_ns: int) -> str:
+    return f"{np.datetime64(time_ns, 'ns').astype('M8[s]')}Z"

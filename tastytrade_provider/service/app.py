@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.exceptions import HTTPException
 
 from .. import __version__
 from ..config import load
 from ..settings import Settings
-from .errors import answer_of
+from .errors import answer_of, problem
 from .router import create_router
 from .runtime import Runtime
 from .security import HEADERS, Denied, Guard
@@ -46,6 +48,7 @@ def create_app(config: str | Path | Mapping[str, Any] | Settings | None = None, 
     )  # fmt: skip
     app.state.runtime = live
     app.include_router(create_router(live, guard))
+    app.add_exception_handler(HTTPException, _refused)
     registry = CollectorRegistry()
     live.register_metrics(registry)
 
@@ -114,6 +117,15 @@ class _Shield:
             await answer_of(error)(scope, receive, shielded)
             return
         await self._app(scope, receive, shielded)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """A path or a method that nobody serves, in the shape of every other error."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    answer = problem(status, status.phrase.replace(" ", ""), f"{status.phrase}: {request.method} {request.url.path[:100]}")
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:

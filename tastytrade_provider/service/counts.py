@@ -36,9 +36,9 @@ class Histogram:
         return sum(self._counts)
 
     def observe(self, seconds: float, times: int = 1) -> None:
-        """Count a duration."""
+        """Count a duration. One below 0, as between two clocks that differ, counts as 0: a sum that falls would be taken for a restart."""
         self._counts[bisect_left(BUCKETS_S, seconds)] += times
-        self.sum_s += seconds * times
+        self.sum_s += max(seconds, 0.0) * times
 
     def cumulative(self) -> list[int]:
         """How many were at most as long as each bound, infinity last."""

@@ -172,9 +172,10 @@ class Hub:
 
     def unsubscribe(self, client: Client, name: TopicName) -> None:
         """No more of it."""
-        topic = self.topic(name)
-        topic.clients.discard(client)
-        client.topics.discard(topic)
+        topic = self._topics.get(name)
+        if topic is not None:
+            topic.clients.discard(client)
+            client.topics.discard(topic)
 
     def publish(self, name: TopicName, message: Mapping[str, Any]) -> None:
         """A fact: numbered, kept, and queued for everyone who listens."""

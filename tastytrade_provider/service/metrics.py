@@ -37,7 +37,7 @@ _STATES: Final[tuple[tuple[str, str, Callable[[Runtime], float]], ...]] = (
     ("websocket_queued_messages", "Messages waiting for all clients together.", lambda runtime: sum(client.waiting for client in runtime.hub.clients)),
 )
 _TOTALS: Final[tuple[tuple[str, str, Callable[[Runtime], float]], ...]] = (
-    ("connection_attempts", "Attempts to bring the feed up again.", lambda runtime: runtime.watcher.attempts_ever),
+    ("connection_attempts", "Attempts to start the provider again; its own reconnects are in its notes.", lambda runtime: runtime.watcher.attempts_ever),
     ("websocket_messages", "Messages sent to WebSocket clients.", lambda runtime: runtime.hub.delivered),
     ("websocket_slow_clients", "Clients dropped because they did not read.", lambda runtime: runtime.hub.slow),
     ("dropped_trades", "Trades dropped because this service was slow.", lambda runtime: runtime.watcher.dropped),
@@ -58,7 +58,8 @@ class RuntimeCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Everything, now."""
         runtime = self._runtime
-        status, markets = runtime.provider.status(), list(runtime.markets.values())
+        # ES and ESZ6 may both be watched, and a roll may bring it about: two samples of one name would spoil the scrape
+        status, markets = runtime.provider.status(), [*{market.contract.symbol: market for market in reversed(runtime.markets.values())}.values()]
         for name, text, of_market in _BY_CONTRACT:
             yield _counter(name, text, ("symbol",), [((market.contract.symbol,), of_market(market)) for market in markets])
         sides = [((market.contract.symbol, source), n) for market in markets for source, n in market.counts.by_source.items()]

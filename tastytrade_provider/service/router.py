@@ -74,7 +74,7 @@ def create_router(runtime: Runtime, guard: Guard | None = None) -> APIRouter:
 
     @router.get("/api/delta", response_model=models.Deltas, summary="Delta and CVD of every contract, or of ?symbol=")
     async def get_deltas(symbol: Other = None, timeframe: TimeframeText = None) -> Response:
-        markets = [runtime.market(symbol)] if symbol else list(runtime.markets.values())
+        markets = [runtime.market(symbol)] if symbol else list(runtime.markets.values()) or [runtime.market(runtime.symbols[0])]  # which says why not
         return _json({"contracts": [delta(market, await runtime.feed(market, timeframe)) for market in markets]})
 
     @router.get("/api/delta/{symbol}", response_model=models.Delta, summary="Delta and CVD now", responses=_example("Delta"))

@@ -161,7 +161,11 @@ class Runtime:
         self._used[market.name, wanted] = self.clock()
         if wanted not in market.feeds:
             self._make_room()
-        return await market.feed(wanted)
+        try:
+            return await market.feed(wanted)
+        finally:
+            if wanted not in market.feeds:  # it cannot be, and nothing is kept of it
+                self._used.pop((market.name, wanted), None)
 
     def indicators(self, resets: Resets) -> dict[str, Indicator]:
         """New indicators for one contract: the configured ones that read bars, CVD with the contract's resets."""
@@ -270,7 +274,7 @@ class Runtime:
 
     def _pulse(self, market: Market) -> Pulse:
         contract, heard = market.contract, self._heard.get(market.name)
-        now_ns = market.now_ns or self.wall_ns()
+        now_ns = market.now_ns or (self.wall_ns() if self.playback is None else self.provider.now_ns())
         try:
             open_now = is_open(contract.calendar, now_ns)
         except UsageError:  # a time no calendar knows: better told as silent than taken for closed

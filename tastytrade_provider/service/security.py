@@ -69,7 +69,7 @@ class Guard:
         if self.hosts is not None and _name(host) not in self.hosts:
             raise Denied(421, "this service does not answer to that host name")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _netloc(origin) != host.lower():
             raise Denied(403, "requests of pages from elsewhere are not answered")
 
     def check_read(self, headers: Mapping[str, str]) -> None:
@@ -121,6 +121,14 @@ class RateLimit:
 def _secret(settings: ServiceSettings) -> str | None:
     value = settings.token.get_secret_value().strip() if settings.token else ""
     return value or None
+
+
+def _netloc(origin: str) -> str | None:
+    """Name and port of an Origin header; None where it has none, as `null`."""
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None
 
 
 def _name(host: str) -> str:

@@ -20,10 +20,12 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
+import orjson
 from fastapi import WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..errors import MarketDataError, UsageError
+from ..model import Timeframe
 from .feed import KEPT
 from .hub import Client, TopicName
 from .security import Denied, Guard, RateLimit
@@ -96,14 +98,18 @@ async def serve(websocket: WebSocket, runtime: Runtime, guard: Guard) -> None:
         await websocket.close(_POLICY)  # before it is accepted: HTTP 403
         return
     await websocket.accept()
+    reader = _Reader(websocket, runtime, guard)
     try:
+        await reader.let_in()  # before it takes the place of one who may
         client = runtime.hub.join()
-    except UsageError as error:
-        await _goodbye(websocket, _Over(_LATER, "full", str(error)))
+    except WebSocketDisconnect:
+        return
+    except (_Over, UsageError) as error:
+        await _goodbye(websocket, error if isinstance(error, _Over) else _Over(_LATER, "full", str(error)))
         return
     end: _Over | None = None
     try:
-        end = await _talk(websocket, runtime, guard, client)
+        end = await _talk(websocket, runtime, reader, client)
     except WebSocketDisconnect:
         return
     finally:
@@ -112,10 +118,10 @@ async def serve(websocket: WebSocket, runtime: Runtime, guard: Guard) -> None:
         await _goodbye(websocket, end)
 
 
-async def _talk(websocket: WebSocket, runtime: Runtime, guard: Guard, client: Client) -> _Over | None:
+async def _talk(websocket: WebSocket, runtime: Runtime, reader: _Reader, client: Client) -> _Over | None:
     """Until one side ends it. Returns what to say at the end; raises WebSocketDisconnect where the client has gone."""
     tasks = [
-        asyncio.create_task(_Reader(websocket, runtime, guard, client).run(), name="websocket requests"),
+        asyncio.create_task(reader.run(client), name="websocket requests"),
         asyncio.create_task(client.pump(websocket.send_text), name="websocket sends"),
         asyncio.create_task(client.ended.wait(), name="websocket end"),
     ]
@@ -150,16 +156,22 @@ async def _goodbye(websocket: WebSocket, end: _Over) -> None:
 class _Reader:
     """A client's requests, one after the other."""
 
-    def __init__(self, websocket: WebSocket, runtime: Runtime, guard: Guard, client: Client) -> None:
-        self._websocket, self._runtime, self._guard, self._client = websocket, runtime, guard, client
+    _client: Client
+
+    def __init__(self, websocket: WebSocket, runtime: Runtime, guard: Guard) -> None:
+        self._websocket, self._runtime, self._guard = websocket, runtime, guard
         self._limit = RateLimit(*_REQUESTS, runtime.clock)
 
-    async def run(self) -> None:
-        """Until the client has gone."""
+    async def let_in(self) -> None:
+        """Where looking needs the token: it came with the handshake, or comes with the first message. Raises _Over."""
         try:
             self._guard.check_read(self._websocket.headers)
         except Denied:
             await self._let_in()
+
+    async def run(self, client: Client) -> None:
+        """Until the client has gone."""
+        self._client = client
         self._say({"type": "hello", "stream": self._runtime.hub.stream, "markets": [*self._runtime.symbols], "timeframe": self._runtime.timeframe})
         while True:
             await self._answer(await self._receive())
@@ -196,7 +208,9 @@ class _Reader:
         try:
             return _REQUEST.validate_json(text.encode("utf-8", "replace"))
         except ValidationError as error:
-            said = "; ".join(f"{'.'.join(str(part)[:40] for part in each['loc'])}: {each['msg']}" for each in error.errors(include_input=False)[:5])
+            said = "; ".join(
+                ": ".join(filter(None, (".".join(str(part)[:40] for part in each["loc"]), each["msg"]))) for each in error.errors(include_input=False)[:5]
+            )
             raise UsageError(said[:500]) from None
 
     async def _answer(self, text: str) -> None:
@@ -208,7 +222,7 @@ class _Reader:
             elif isinstance(asked, _Subscribe):
                 await self._subscribe(asked)
             elif isinstance(asked, _Unsubscribe):
-                for name in await self._names(asked):
+                for name in self._names(asked):
                     self._runtime.hub.unsubscribe(self._client, name)
                 self._say({"type": "unsubscribed", "id": asked.id})
             else:
@@ -216,22 +230,24 @@ class _Reader:
         except MarketDataError as error:
             kind = "bad_request" if isinstance(error, UsageError) else "unavailable"
             said = str(error).encode("utf-8", "replace").decode()
-            self._say({"type": "error", "code": kind, "message": said, "id": getattr(asked, "id", None)})
+            self._say({"type": "error", "code": kind, "message": said, "id": _id(text) if asked is None else asked.id})
 
-    async def _names(self, asked: _Topics) -> list[TopicName]:
+    def _names(self, asked: _Topics) -> list[TopicName]:
         found = []
         for channel in dict.fromkeys(asked.channels):
             if channel == "status":
                 found.append(TopicName("", "", "status"))
                 continue
             market = self._runtime.market(asked.symbol or self._runtime.symbols[0])
-            feed = await self._runtime.feed(market, asked.timeframe)
-            found.append(TopicName(market.name, str(feed.timeframe), channel))
+            found.append(TopicName(market.name, str(Timeframe.parse(asked.timeframe or self._runtime.timeframe)), channel))
         return found
 
     async def _subscribe(self, asked: _Subscribe) -> None:
         hub, client = self._runtime.hub, self._client
-        names = await self._names(asked)
+        names = self._names(asked)
+        for name in names:
+            if name.market:
+                await self._runtime.feed(self._runtime.markets[name.market], name.timeframe)
         # no await from here on: nothing is published between the snapshot and the first update
         topics = [hub.subscribe(client, name) for name in names]
         if any(name.channel == "status" for name in names):
@@ -255,3 +271,11 @@ class _Reader:
 
     def _say(self, message: dict[str, Any]) -> None:
         self._client.put(encode(message))
+
+
+def _id(text: str) -> Any:
+    """The id of a request that is none otherwise, so that the client knows which; None where it has none that could be."""
+    try:
+        return _Message.model_validate(dict(id=orjson.loads(text)["id"])).id
+    except (ValueError, TypeError, KeyError):  # of pydantic too
+        return None

@@ -18,6 +18,7 @@ from ..bars import BarBuilder
 from ..errors import FeedError, UnsupportedTimeframe
 from ..grid import Grid
 from ..model import Bar, Contract, Gap, Roll, Timeframe, TradeBatch
+from ..pace import Pace
 from ..provider import Subscription
 from ..sessions import session_at, sessions_between
 from . import candles
@@ -242,6 +243,7 @@ class BarFeed:
     trades    the live trades, subscribed before anything is fetched     line     where they come from
     join      makes the `Join` for the time at which they began          wall_ns  our clock
     is_whole  False while trades may be missing, so that the clock closes no bar
+    playback  the pace of a market that is played: its clock stands and runs with it; None: it runs as ours
     """
 
     def __init__(
@@ -254,12 +256,13 @@ class BarFeed:
         join: Callable[[int], Join],
         wall_ns: Callable[[], int],
         is_whole: Callable[[], bool],
+        playback: Pace | None = None,
     ) -> None:
         self._listener, self._trades, self._line, self._history, self._make_intake = listener, trades, line, history, make_intake
-        self._make_join, self._wall_ns, self._is_whole = join, wall_ns, is_whole
+        self._make_join, self._wall_ns, self._is_whole, self._playback = join, wall_ns, is_whole, playback
         trades.capacity = _ROOM
         self._newest_ns = 0
-        self._clock = (0, 0.0)  # exchange time, and the loop's when that was
+        self._clock = (0, 0)  # exchange time, and what had run when it was
         self._reading: asyncio.Task[TradeBatch | Gap | Roll] | None = None
 
     def close(self) -> None:
@@ -273,7 +276,7 @@ class BarFeed:
         try:
             await self._trades.ready()
             now_ns = self._wall_ns()
-            self._clock = now_ns, asyncio.get_running_loop().time()
+            self._clock = now_ns, self._ran_ns()
             join = self._make_join(now_ns)
             await self._fill(join)
             self._listener.grant()
@@ -318,19 +321,23 @@ class BarFeed:
         return taken, True
 
     async def _candles(self, join: Join, start_ns: int, end_ns: int) -> list[Item]:
-        """Bars from candles; a Gap where there are none."""
+        """Bars from candles; a Gap where there are none, be it that they do not go back so far."""
         try:
-            return list(join.told(await self._asked(join, start_ns, end_ns)))
+            found = await self._frame(join, start_ns, end_ns)
         except (FeedError, UnsupportedTimeframe):
             return [Gap(join.contract, start_ns, end_ns, NO_HISTORY)]
+        bars = bars_of(found, join.contract, join.timeframe, end_ns)
+        is_cut = bars and bars[0].start_ns > start_ns and found.attrs.get("ended_by") in ("snip", "deadline")
+        return [*([Gap(join.contract, start_ns, bars[0].start_ns, NO_HISTORY)] if is_cut else []), *join.told(bars)]
 
     async def _asked(self, join: Join, start_ns: int, end_ns: int) -> list[Bar]:
+        return bars_of(await self._frame(join, start_ns, end_ns), join.contract, join.timeframe, end_ns)
+
+    async def _frame(self, join: Join, start_ns: int, end_ns: int) -> pd.DataFrame:
         start, end = (np.datetime_as_string(np.datetime64(bound, "ns"), timezone="UTC") for bound in (start_ns, end_ns))
-        found = await self._history.bars(join.contract, str(join.timeframe), str(start), str(end), "eth", end_ns)
-        return bars_of(found, join.contract, join.timeframe, end_ns)
+        return await self._history.bars(join.contract, str(join.timeframe), str(start), str(end), "eth", end_ns)
 
     async def _serve(self, join: Join) -> None:
-        loop = asyncio.get_running_loop()
         while not self._listener.has_ended:
             if self._listener.is_full:
                 await asyncio.sleep(_TICK_S)  # a tape waits for a slow consumer
@@ -339,12 +346,12 @@ class BarFeed:
             await asyncio.wait({self._reading}, timeout=_TICK_S)
             if self._reading.done():
                 reading, self._reading = self._reading, None
-                self._take(join, reading.result(), loop.time())
+                self._take(join, reading.result())
                 while self._trades.stats.waiting and not self._listener.is_full:
-                    self._take(join, await anext(self._trades), loop.time())
-            now_ns = self._clock[0] + int((loop.time() - self._clock[1]) * 1e9)
+                    self._take(join, await anext(self._trades))
+            now_ns = self._clock[0] + self._ran_ns() - self._clock[1]
             if self._is_whole():
-                self._put(join.advance(now_ns))
+                self._put(join.advance(now_ns - self._hurry_ns()))
             if join.half is not None and join.is_half_due(now_ns):
                 try:
                     found = await self._asked(join, *join.half)
@@ -357,11 +364,20 @@ class BarFeed:
                 except (FeedError, UnsupportedTimeframe):
                     continue  # the gap was told, and the bars say that they are not complete
 
-    def _take(self, join: Join, item: TradeBatch | Gap | Roll, now_s: float) -> None:
+    def _ran_ns(self) -> int:
+        """How much of the exchange's time has passed, since whenever."""
+        return int(asyncio.get_running_loop().time() * 1e9) if self._playback is None else self._playback.ran_ns
+
+    def _hurry_ns(self) -> int:
+        """How much later still the clock closes a bar of a market that is played fast: what is under way to us takes as long as ever."""
+        speed = 1.0 if self._playback is None or self._playback.speed == "max" else self._playback.speed
+        return int(_LATE_NS * max(0.0, speed - 1.0))
+
+    def _take(self, join: Join, item: TradeBatch | Gap | Roll) -> None:
         if isinstance(item, Roll):
             return
         if isinstance(item, TradeBatch) and len(item) and (newest := int(item.time_ns.max())) >= self._newest_ns:
-            self._newest_ns, self._clock = newest, (newest, now_s)
+            self._newest_ns, self._clock = newest, (newest, self._ran_ns())
         self._put(join.take(item))
 
     def _put(self, items: Sequence[Item]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import FeedError
 from ..grid import Grid
 from ..model import Bar, Contract, Gap, Timeframe
+from ..pace import Pace
 from ..provider import Subscription, backfill_start
 from . import candle_bars
 from .bar_feed import BarFeed, Join
@@ -53,10 +54,12 @@ class BarFeeds:
     """The tasks that serve bars. `len` counts them.
 
     of_candles  those that are made of candles now, and who listens
+    playback    the pace of a market that is played, None for one whose clock runs as ours
     """
 
     def __init__(self, around: Around) -> None:
         self.of_candles: dict[CandleFeed, Listener] = {}
+        self.playback: Pace | None = None
         self._around = around
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -115,7 +118,7 @@ class BarFeeds:
         def is_whole() -> bool:
             return around.is_connected() and line.refill_from_ns is None
 
-        return BarFeed(listener, trades, line, around.history, around.make_intake, join, lambda: around.now_ns(contract), is_whole)
+        return BarFeed(listener, trades, line, around.history, around.make_intake, join, lambda: around.now_ns(contract), is_whole, self.playback)
 
     def _of_candle_series(self, listener: Listener, timeframe: Timeframe, hours: str, start_ns: StartNs) -> CandleFeed:
         around = self._around

@@ -50,10 +50,16 @@ class Board:
     def leave(self, listener: Subscription[Any]) -> list[Item]:
         """Remove a listener; what the feed need not send any more."""
         before = self.wanted()
+        symbol = listener.contract.streamer_symbol
         for listeners in (self._quotes, self._summaries):
-            held: list[Any] = listeners.get(listener.contract.streamer_symbol, [])
+            held: list[Any] = listeners.get(symbol, [])
             if listener in held:
                 held.remove(listener)
+        if not self._quotes.get(symbol):  # what was known is of no use to who comes later
+            self._last_ns.pop(symbol, None)
+            self._pending.discard(symbol)
+        if not self._summaries.get(symbol):
+            self._states.pop(symbol, None)
         return self._gone(before)
 
     def watch(self, contract: Contract) -> list[Item]:

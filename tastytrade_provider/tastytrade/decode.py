@@ -54,6 +54,7 @@ class JournalDecoder:
         self.run_ns: int | None = None
         self._rules, self._gather, self._as_sent = rules, gather, as_sent
         self._context = Context()
+        self._standings: dict[str, Standing] = {}
         self._raws: list[bytes] = []
         self._walls: list[int] = []
         self._gaps: list[Gap] = []  # told before the trades of these messages
@@ -143,6 +144,9 @@ class JournalDecoder:
 
     def _stand(self, record: Record, symbol: str, standing: Standing) -> Iterator[Read]:
         """From here on its trades come from there, perhaps some that were told already."""
+        if self._standings.get(symbol) == standing:  # said again, since a context says all of it
+            return
+        self._standings[symbol] = standing
         line = self.lines[symbol]
         yield from self._decided(record, line.stand(standing._replace(is_held=standing.is_held and not self._as_sent)))
 
@@ -154,6 +158,7 @@ class JournalDecoder:
 
     def _stop(self, record: Record | None) -> Iterator[Read]:
         """A recording ends, and with it the wait for a refill."""
+        self._standings.clear()
         for line in self.lines.values():
             yield from self._decided(record, line.stop("recording stopped"))
 

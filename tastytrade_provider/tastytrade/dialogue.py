@@ -10,6 +10,7 @@ from ..dxlink.connection import Connection
 from ..dxlink.events import Event, Ignored, Refused, TimedOut, Violation
 from ..dxlink.messages import ChannelClosed, ChannelOpened, Error
 from ..dxlink.messages import Subscription as Item
+from ..dxlink.turns import ChannelState
 from ..errors import AuthenticationFailed, ConnectionLost, FeedError, RequestTimeout, SessionConflict
 from .mapping import FIELDS, TIME_AND_SALE
 from .quotes import FIELDS as BOARD_FIELDS
@@ -20,6 +21,7 @@ from .stream import OnData, Stream
 HANDSHAKE_S = 10.0
 _TOO_BIG, _TOO_FAST = "subscription size is too big", "subscription rate is too high"
 _SLOWER_S = 1.5  # a refused rate is counted over a second
+_ASKED_KEPT = 1_000  # messages: as many as the server's limit of 25,000 takes, and more
 
 Columns = Callable[[str], Sequence[str]]
 MakeStream = Callable[[OnData, Callable[[Event], None]], Stream]
@@ -75,9 +77,8 @@ class Dialogue:
         self._trades: int | None = None
         self._board: int | None = None
         self._requests: dict[int, SnapshotRequest] = {}
-        self._asked: dict[int, list[Item]] = {}  # the latest subscription of a channel
-        self._lately: list[tuple[float, int, Item]] = []  # by our clock, channel: what may be meant where a subscription is refused
-        self._again: dict[int, list[Item]] = {}  # refused for coming too fast, by channel
+        self._asked: list[tuple[float, int, tuple[Item, ...]]] = []  # by our clock, channel: the latest messages of which one may be refused
+        self._again: dict[int, dict[Item, None]] = {}  # refused for coming too fast, by channel, in order
         self._burst = 1  # so many of them at a time
         self._slower: asyncio.TimerHandle | None = None
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -126,10 +127,10 @@ class Dialogue:
         self._subscribe(self._trades, items)
 
     def ask_board(self, items: Sequence[Item]) -> None:
-        """Subscribe quotes and figures."""
+        """Subscribe quotes and figures; all that are wanted where none were before."""
         if self._board is not None:
             self._subscribe(self._board, items)
-        elif wanted := self._heard.wanted_board():
+        elif self.protocol is not None and (wanted := self._heard.wanted_board()):  # else whoever opens the next one asks
             self._board = self._channel("TICKER", BOARD_FIELDS, wanted)
 
     def leave(self, delivery: str, items: Sequence[Item]) -> None:
@@ -192,6 +193,8 @@ class Dialogue:
     def _on_event(self, event: Event) -> None:
         opened = self._opened
         if isinstance(event, ChannelOpened):
+            if event.channel in (self._trades, self._board):
+                self._note_asked(event.channel, [*self.stream.protocol.channels[event.channel].subscriptions.values()])
             if event.channel == self._trades:
                 self._heard.granted("STREAM")
                 if not opened.done():
@@ -209,9 +212,11 @@ class Dialogue:
         elif isinstance(event, TimedOut | ChannelClosed):
             if event.channel in self._requests:
                 self._requests[event.channel].fail(RequestTimeout("TastyTrade's stream closed the channel of the request, or did not open it"))
-            elif event.channel in (0, self._trades, self._board):  # else it is the answer to our own cancel
+            elif event.channel in (0, self._trades, self._board):
                 what = f"{event.waiting_for} did not come for {event.after_s:g} s" if isinstance(event, TimedOut) else f"channel {event.channel} was closed"
                 self.stream.close(what)
+            elif isinstance(event, ChannelClosed):
+                self.stream.protocol.forget(event.channel)  # the answer to our own cancel
         elif isinstance(event, Ignored):
             if event.message.channel in (self._trades, self._board):
                 self._heard.note(event.reason)
@@ -224,14 +229,19 @@ class Dialogue:
         if event.channel in self._requests:
             self._requests[event.channel].fail(FeedError(f"TastyTrade's stream refused the request: {event.kind}: {said}"))
             return
-        refused = self._asked.get(event.channel, [])
-        if _TOO_BIG in said:
-            self._heard.too_big(refused, said)
+        if _TOO_BIG in said and (full := self._meant(event.channel)):
+            self._asked.remove(full[-1])  # what was asked for last is the first to be too much; another refusal means the message before it
+            self._heard.too_big(full[-1][2], said)
         elif _TOO_FAST in said:
-            self._burst = max(1, len(refused) // 2)
-            again = self._again.setdefault(event.channel, [])
-            again += [item for _, channel, item in self._lately if channel == event.channel and item not in again]
+            lately = [(channel, item) for asked_s, channel, items in self._meant(event.channel) if _now_s() - asked_s < _SLOWER_S for item in items]
+            self._burst = max(1, len(lately) // 2)
+            for channel, item in lately:
+                self._again.setdefault(channel, {})[item] = None
             self._slow_down()
+
+    def _meant(self, channel: int) -> list[tuple[float, int, tuple[Item, ...]]]:
+        """The messages that an error on a channel may be about; one on no channel, lately sent ones of any."""
+        return [one for one in self._asked if one[1] == channel or (channel == 0 and _now_s() - one[0] < _SLOWER_S)]
 
     # -- subscriptions, not too fast
 
@@ -243,17 +253,18 @@ class Dialogue:
         """Some of what was refused, trades first. One timer for all channels: two would keep each other refused for ever."""
         self._slower = None
         channel = min(self._again, key=lambda one: one != self._trades)
-        wanted = self._heard.wanted_trades() if channel == self._trades else self._heard.wanted_board()
+        wanted = set(self._heard.wanted_trades() if channel == self._trades else self._heard.wanted_board())
         items = [item for item in self._again.pop(channel) if item in wanted]
         if left := items[self._burst :]:
-            self._again[channel] = left
+            self._again[channel] = dict.fromkeys(left)
         self._subscribe(channel, items[: self._burst])
         self._slow_down()
 
     def _note_asked(self, channel: int, items: Sequence[Item]) -> None:
-        now_s = asyncio.get_running_loop().time()
-        self._asked[channel] = list(items)
-        self._lately = [one for one in self._lately if now_s - one[0] < _SLOWER_S] + [(now_s, channel, item) for item in items]
+        """What is sent, message by message."""
+        if self.stream.protocol.channels[channel].state is ChannelState.OPENED:  # else it is, together with all before it, once the channel is
+            self._asked += [(_now_s(), channel, message) for message in self.stream.protocol.messages(channel, items)]
+            del self._asked[:-_ASKED_KEPT]
 
     # -- small parts
 
@@ -263,7 +274,6 @@ class Dialogue:
         protocol.feed_setup(channel, 0, event_fields=fields)
         if items:
             protocol.subscribe(channel, items)
-            self._note_asked(channel, items)
         self.stream.flush()
         return channel
 
@@ -273,6 +283,10 @@ class Dialogue:
             protocol.subscribe(channel, items)
             self._note_asked(channel, items)
             self.stream.flush()
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _first(opened: asyncio.Future[None], closed: asyncio.Future[str]) -> None:

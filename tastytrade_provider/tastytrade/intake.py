@@ -7,11 +7,12 @@ from enum import Enum
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..aggressor import AggressorClassifier
 from ..kernels import survey
 from ..ledger import SeenIndices
-from ..model import Action, TradeBatch, TradeFlag
+from ..model import Action, Int64, TradeBatch, TradeFlag
 
 Filter = Literal["exclude", "include"]
 _VALID, _LEG = int(TradeFlag.VALID_TICK), int(TradeFlag.SPREAD_LEG)
@@ -35,11 +36,12 @@ class IntakeCounts:
 
 
 class _Fate(Enum):
-    """What became of an index after its first row: handed on, excluded by configuration, or withdrawn."""
+    """What became of an index after its first row: handed on, excluded by configuration, withdrawn; or handed on by another intake, and still to come here."""
 
     HANDED = 0
     EXCLUDED = 1
     GONE = 2
+    ELSEWHERE = 3
 
 
 class Intake:
@@ -57,7 +59,7 @@ class Intake:
         # a trade is unwanted where flags & mask == value
         rules = {"invalid_tick": (invalid_ticks, _VALID, 0), "spread_leg": (spread_legs, _LEG, _LEG)}
         self._unwanted = {name: (mask, value) for name, (choice, mask, value) in rules.items() if choice == "exclude"}
-        self._handed, self._excluded = SeenIndices(), SeenIndices()
+        self._handed, self._excluded, self._elsewhere = SeenIndices(), SeenIndices(), SeenIndices()
         self._changed: dict[int, _Fate] = {}  # of indices that are no longer what the two above say
         self._forget_at = _REMEMBERED
 
@@ -67,7 +69,7 @@ class Intake:
             return None
         columns = batch.columns
         ordered, some, every = survey(columns["time_ns"], columns["index"], columns["lots"], columns["action"], columns["flags"])
-        if ordered and columns["index"][0] > max(self._handed.last, self._excluded.last) and self._all_wanted(some, every):
+        if ordered and columns["index"][0] > max(self._handed.last, self._excluded.last, self._elsewhere.last) and self._all_wanted(some, every):
             self._handed.add(columns["index"], ascending=True)
             self.counts.trades += len(batch)
             self.last_time_ns = max(self.last_time_ns, int(columns["time_ns"][-1]))
@@ -76,7 +78,7 @@ class Intake:
             if len(batch) == 0:
                 return None
             self.last_time_ns = max(self.last_time_ns, int(batch.time_ns.max()))
-        if len(self._handed) + len(self._excluded) > self._forget_at:
+        if len(self._handed) + len(self._excluded) + len(self._elsewhere) > self._forget_at:
             self._forget(self._handed.last - _KEPT_INDEX_SPAN)
         if some & _OFF:
             self.counts.off_tick += int((batch.flags & TradeFlag.OFF_TICK > 0).sum())
@@ -88,16 +90,23 @@ class Intake:
 
         A corrected one that was never met is a trade like any other, a cancelled one that was never met is none.
         """
-        met = self._handed.contains(batch.index) | self._excluded.contains(batch.index)
+        met = self._has_met(batch.index)
         gone = ~met & (batch.action == Action.CANCEL)
         as_new = ~met & (batch.action == Action.CORRECTION)
         return self.take(batch.replace(action=np.where(as_new, np.int8(Action.NEW), batch.action))[~gone])
 
     def acquaint(self, other: Intake) -> None:
-        """Know what another intake has met, so that corrections of it are no orphans here."""
-        for known, more in ((self._handed, other._handed), (self._excluded, other._excluded)):
-            index = more.held
-            known.add(index[~(self._handed.contains(index) | self._excluded.contains(index))])
+        """Know what another intake has met, so that corrections of it are no orphans here. A trade of it that comes here too is handed on all the same: once,
+        to those who have not got it from the other, and whoever has knows it by its index.
+        """
+        for known, more in ((self._elsewhere, other._handed), (self._excluded, other._excluded)):
+            index = more.held[more.held >= max(self._handed.last, more.last) - _KEPT_INDEX_SPAN]
+            known.add(index[~self._has_met(index)])
+
+    def _has_met(self, index: Int64) -> NDArray[np.bool_]:
+        """Which indices are known, of whatever fate."""
+        met: NDArray[np.bool_] = self._handed.contains(index) | self._excluded.contains(index) | self._elsewhere.contains(index)
+        return met
 
     def _all_wanted(self, some: int, every: int) -> bool:
         """Whether no trade of a batch is filtered, by the flags that any and that all of them have."""
@@ -105,15 +114,14 @@ class Intake:
 
     def _matched(self, batch: TradeBatch) -> TradeBatch:
         """Row by row, in order, since one row may concern another of the same batch."""
-        handed, excluded = self._handed.contains(batch.index).tolist(), self._excluded.contains(batch.index).tolist()
-        met = {index for index, one, other in zip(batch.index.tolist(), handed, excluded, strict=True) if one or other}
+        known = {_Fate.HANDED: self._handed, _Fate.EXCLUDED: self._excluded, _Fate.ELSEWHERE: self._elsewhere}
+        met = {index: fate for fate, seen in known.items() for index in batch.index[seen.contains(batch.index)].tolist()}
         fates: dict[int, _Fate] = {}
         actions = np.full(len(batch), -1, np.int8)  # -1: not handed on
         for i, (index, what, flags) in enumerate(zip(batch.index.tolist(), batch.action.tolist(), batch.flags.tolist(), strict=True)):
             fate = None
             if index >= 0:
-                before = _Fate.HANDED if handed[i] else _Fate.EXCLUDED if excluded[i] else None
-                fate = fates.get(index, self._changed.get(index, before))
+                fate = fates.get(index, self._changed.get(index, met.get(index)))
             reason = None if what == Action.CANCEL else self._reason(flags)
             actions[i], after = self._decided(what, fate, reason)
             if index >= 0 and after is not None and after is not fate:
@@ -132,7 +140,7 @@ class Intake:
         """What a row is handed on as (-1: not at all), and what its index is from now on."""
         counts = self.counts
         if what == Action.NEW:
-            if fate is not None:
+            if fate not in (None, _Fate.ELSEWHERE):
                 counts.duplicates += 1
                 return -1, fate
             if reason is not None:
@@ -148,7 +156,7 @@ class Intake:
             return -1, fate
         if what == Action.CANCEL:
             counts.cancels += 1
-            return Action.CANCEL if fate is _Fate.HANDED else -1, _Fate.GONE
+            return -1 if fate is _Fate.EXCLUDED else Action.CANCEL, _Fate.GONE
         if reason is not None:
             counts.excluded[reason] += 1
             return (-1, fate) if fate is _Fate.EXCLUDED else (Action.CANCEL, _Fate.EXCLUDED)
@@ -156,7 +164,7 @@ class Intake:
             counts.trades += 1
             return Action.NEW, _Fate.HANDED
         counts.corrections += 1
-        return Action.CORRECTION, fate
+        return Action.CORRECTION, _Fate.HANDED
 
     def _reason(self, flags: int) -> str | None:
         return next((name for name, (mask, value) in self._unwanted.items() if flags & mask == value), None)
@@ -164,5 +172,6 @@ class Intake:
     def _forget(self, index: int) -> None:
         self._handed.forget_below(index)
         self._excluded.forget_below(index)
+        self._elsewhere.forget_below(index)
         self._changed = {known: fate for known, fate in self._changed.items() if known >= index}
-        self._forget_at = max(_REMEMBERED, 2 * (len(self._handed) + len(self._excluded)))
+        self._forget_at = max(_REMEMBERED, 2 * (len(self._handed) + len(self._excluded) + len(self._elsewhere)))

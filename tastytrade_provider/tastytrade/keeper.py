@@ -57,6 +57,7 @@ class Keeper:
         self._account, self._upkeep, self._is_lost = account, Upkeep(), False
         await self._open()
         self._task = asyncio.create_task(self._run(), name="tastytrade stream")
+        self._task.add_done_callback(self._fell)
 
     async def stop(self) -> None:
         """Close everything."""
@@ -92,6 +93,13 @@ class Keeper:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(min(max(left_s, 0.0), 3600.0)):  # not wait_for: Python 3.11's may swallow the cancel of `stop`
                         await self._wake.wait()
+
+    def _fell(self, task: asyncio.Task[None]) -> None:
+        """A fault of ours must end everything, or trades would just stop coming."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._task = None
+            self._close_all()
+            self._ended(ConnectionLost(f"keeping the stream failed: {type(error).__name__}: {error}"))
 
     async def _open(self) -> None:
         """One more connection, authorised, with everything subscribed."""

@@ -74,12 +74,14 @@ class Line:
         self.listeners.remove(listener)
         if not self.listeners:
             self._is_broken, self._held = False, None  # nobody waits for a refill any more
+            self.minutes.pause()
+            self.made.pause()
         return not self.listeners
 
     @property
     def standing(self) -> Standing:
         """Where its trades come from, to be recorded."""
-        return Standing(self.rung.wanted, self.rung.source, self.rung.listens and bool(self.listeners), self.begun, self.is_held)
+        return Standing(self.rung.wanted, self.rung.source, self.rung.listens and bool(self.listeners), self.begun, self.is_held, self._last)
 
     def stand(self, standing: Standing) -> list[TradeBatch | Gap]:
         """As it stood when it was recorded. What is to be handed over because of it."""
@@ -87,6 +89,10 @@ class Line:
             self._break_off()
             self.begun = standing.begun
         items = [] if standing.is_held else self.release()
+        if standing.is_held:
+            self._last = standing.last
+        elif standing.last is None:  # somebody has just begun to listen
+            self._first_ns = None
         if standing.is_held and self._held is None:
             self._is_broken, self._reason, self._held = True, "connection lost", []
         self.rung.put(standing.source, standing.listens)
@@ -95,6 +101,8 @@ class Line:
     def stop(self, reason: str) -> list[TradeBatch | Gap]:
         """A recording ends here: between its newest trade and the first of the next one, trades may be missing. What is to be handed over before that."""
         items = self.release()
+        last_ns = self.last_time_ns
+        self._last = self._last or ((last_ns, last_ns) if last_ns else None)
         self._is_broken, self._reason = self._last is not None, reason
         self._begin_anew()
         self.guard.start_over()

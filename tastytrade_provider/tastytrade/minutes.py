@@ -29,6 +29,7 @@ class Minutes:
         self._volumes = np.zeros((_KEPT, 3), np.float64)
         self._is_doubtful = np.zeros(_KEPT, np.bool_)
         self._first = -1
+        self._is_paused = False
 
     def add(self, batch: TradeBatch) -> None:
         """Count trades as they are handed over."""
@@ -38,6 +39,15 @@ class Minutes:
                 self._first = int(batch.time_ns.min()) // MINUTE_NS
             state = self._minute, self._volumes, self._is_doubtful
             _count(c["time_ns"], c["size"], c["side"], c["side_source"], c["action"], self._trust_inferred, *state)
+            if self._is_paused:
+                self._is_paused = False
+                self.doubt(int(batch.time_ns.min()), int(batch.time_ns.min()))
+
+    def pause(self) -> None:
+        """Nobody counts for a while: the newest minute may be cut, and the one with which it goes on."""
+        self._is_paused = True
+        if (newest := int(self._minute.max())) >= 0:
+            self._is_doubtful[newest % _KEPT] = True
 
     def doubt(self, start_ns: int, end_ns: int) -> None:
         """Trades may be missing here."""

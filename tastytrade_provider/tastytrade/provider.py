@@ -72,6 +72,7 @@ class TastyTradeProvider(DataProvider):
         self._wall_ns: Callable[[], int] = time.time_ns  # what history and bars take for now; a tape's clock stands elsewhere
         self._state: State = "disconnected"
         self._since_ns = time.time_ns()
+        self._over_by: MarketDataError | None = None  # what the stream will not come back from
         self._notes: deque[str] = deque(maxlen=20)
         self._account = Account(settings, note=self._notes.append)
         self._trades = Trades(settings, self._rules, lambda: self._keeper.dialogues, self._history.refill, self._notes.append, wait=wait)
@@ -107,6 +108,7 @@ class TastyTradeProvider(DataProvider):
         if self._keeper.is_running:
             return
         self._enter("connecting")
+        self._over_by = None
         try:
             await self._account.connect()
             await self._keeper.start(self._account)
@@ -271,6 +273,7 @@ class TastyTradeProvider(DataProvider):
 
     def _over(self, error: MarketDataError | None) -> None:
         """The stream will not come back."""
+        self._over_by = error
         self._enter("disconnected")
         self._end_all(error)
 
@@ -328,6 +331,8 @@ class TastyTradeProvider(DataProvider):
             raise UsageError(f"{contract.symbol} has no streamer symbol; take the contract from resolve() or contracts()")
         if self._state == "closed":
             raise UsageError(f"provider '{self.name}' is closed; connect() opens it again")
+        if self._over_by is not None:
+            raise self._over_by  # nothing will come, and nobody would say so
 
     def _board_listener(self, contract: Contract) -> Subscription[Any]:
         self._check_open(contract)

@@ -14,6 +14,7 @@ from .rolls import Month, RollWatch
 
 _BEFORE_NS = 120 * 10**9  # so long before a session's open, the listing is asked which month is the front in it
 _AGAIN_S = 300.0
+_LONGEST_S = 60.0  # of one sleep: it does not count the time for which the machine itself slept, nor a clock that is set
 
 
 class Rolling:
@@ -83,4 +84,5 @@ class Rolling:
                 await self._sleep(_AGAIN_S)
 
     async def _until(self, time_ns: int) -> None:
-        await self._sleep(max((time_ns - self._now_ns()) / 1e9, 0.0))
+        while (left_ns := time_ns - self._now_ns()) > 0:
+            await self._sleep(min(left_ns / 1e9, _LONGEST_S))

@@ -53,10 +53,11 @@ class Stream(WSListener):
     async def open(self, url: str, token: str, timeout_s: float = 10.0) -> None:
         """Connect and say the first word. Raises ConnectionLost or RequestTimeout."""
         try:
-            await ws_connect(lambda: self, url, websocket_handshake_timeout=timeout_s, max_frame_size=_MAX_FRAME)
+            async with asyncio.timeout(timeout_s):  # picows bounds the upgrade only, and the system's patience with a silent host is two minutes
+                await ws_connect(lambda: self, url, websocket_handshake_timeout=timeout_s, max_frame_size=_MAX_FRAME)
         except TimeoutError as error:
             raise RequestTimeout(f"{url} did not answer within {timeout_s:g} s") from error
-        except (OSError, WSError) as error:
+        except (OSError, WSError, ValueError) as error:  # ValueError: the server named an address that is none
             raise ConnectionLost(f"{url} cannot be reached: {error or type(error).__name__}") from error
         self.protocol.authenticate(token)
         self.protocol.setup()

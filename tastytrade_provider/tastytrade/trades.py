@@ -118,7 +118,9 @@ class Trades:
         """End the listeners of these streamer symbols, or all; what still waited for a refill is handed over first."""
         for symbol in list(self.lines) if symbols is None else symbols:
             if (line := self.lines.get(symbol)) is not None:
-                self.hand_over(line, line.release())
+                items = line.release()
+                self.recording.stand(line)
+                self.hand_over(line, items)
                 line.end(error)
 
     def put(self, roll: Roll) -> None:
@@ -238,7 +240,8 @@ class Trades:
         Should the connection be lost again meanwhile, they go on waiting: the next refill begins where this one did.
         """
         start_ns = line.refill_from_ns
-        assert start_ns is not None  # it is held
+        if start_ns is None:  # nobody waits for it any more
+            return
         try:
             async with asyncio.timeout(_REFILL_S):
                 found = await self._missed(line, start_ns)
@@ -247,7 +250,7 @@ class Trades:
             self.recording.keep_refill(line, found.raw, now_ns, found.cut_ns)
         except ConnectionLost:
             return
-        except (MarketDataError, TimeoutError) as error:
+        except Exception as error:  # whatever it was: trades held back for ever would be lost silently
             self._note(f"trades of {line.contract.symbol} could not be fetched after the reconnect: {error or 'no answer in time'}")
             gap = None if (items := line.release()) else line.silent(time.time_ns())
             self.recording.stand(line)

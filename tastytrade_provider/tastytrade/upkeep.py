@@ -64,14 +64,21 @@ class Upkeep:
     @property
     def due_s(self) -> float:
         """When `advance` has something to say without anything happening; inf: never."""
-        return min(self._open_at, self._renew_at, self._retire_at)
+        return min(self._open_at, self._renews_at, self._retire_at)
+
+    @property
+    def _renews_at(self) -> float:
+        """Not while two stand beside each other: a token that is never good for long would have more and more of them opened."""
+        return self._renew_at if self._retire_at == math.inf else max(self._renew_at, self._retire_at)
 
     def advance(self, now_s: float) -> Act | None:
         """What to do now, each thing once; tell how OPEN and RENEW went by `opened` or `failed`."""
         if self._is_over:
             return Act.GIVE_UP
-        for act, mark in ((Act.RETIRE, "_retire_at"), (Act.OPEN, "_open_at"), (Act.RENEW, "_renew_at")):
-            if now_s >= getattr(self, mark):
+        for act, mark, due_s in (
+            (Act.RETIRE, "_retire_at", self._retire_at), (Act.OPEN, "_open_at", self._open_at), (Act.RENEW, "_renew_at", self._renews_at)
+        ):  # fmt: skip
+            if now_s >= due_s:
                 setattr(self, mark, math.inf)
                 return act
         return None

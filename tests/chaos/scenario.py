@@ -6,16 +6,20 @@ import asyncio
 import hashlib
 import logging
 import random
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from tastytrade_provider.bars import BarBuilder
 from tastytrade_provider.emulator import Market
 from tastytrade_provider.errors import AuthenticationFailed, FeedError, NotEntitled
+from tastytrade_provider.journal import Journal, segments
 from tastytrade_provider.model import Contract, Gap
+from tastytrade_provider.tastytrade.decode import JournalDecoder
 from tastytrade_provider.tastytrade.line import TradeSubscription
 from tests.chaos import virtual
 from tests.chaos.exchange import Exchange, a_provider
@@ -49,7 +53,9 @@ def run(seed: int, *, minutes: float | None = None) -> Outcome:
     """Run a seed; `minutes` cuts its market short."""
     what, began_s = plan(seed), time.process_time()
     try:
-        outcome = virtual.run(lambda: _Run(what, what.hours * 60 if minutes is None else minutes).play(), start_ns=what.start_ns, seed=seed)
+        with tempfile.TemporaryDirectory() as folder:
+            there = Path(folder)
+            outcome = virtual.run(lambda: _Run(what, what.hours * 60 if minutes is None else minutes, there).play(), start_ns=what.start_ns, seed=seed)
     except Exception as error:  # the seed that shows it must be told, and the other seeds still run
         outcome = Outcome(seed, Tally(wrong=[f"{type(error).__name__}: {error}"]))
     outcome.seconds = time.process_time() - began_s
@@ -59,7 +65,7 @@ def run(seed: int, *, minutes: float | None = None) -> Outcome:
 class _Run:
     """One provider at one exchange."""
 
-    def __init__(self, what: Plan, minutes: float) -> None:
+    def __init__(self, what: Plan, minutes: float, folder: Path) -> None:
         self.what, self.minutes = what, minutes
         self.rng = random.Random(f"crowd {what.seed}")
         self.market = Market(what.seed, what.start_ns, ("ES", "GC"), what.prints_per_s, what.oddities)
@@ -70,6 +76,8 @@ class _Run:
         self.began: dict[Witness, int] = {}  # when its line began to be listened to
         self.tasks: set[asyncio.Task[None]] = set()
         self.provider = provider = a_provider()
+        self.folder = folder
+        provider.journal = Journal(folder, sync_every_s=3600.0)
         self.failed_ns: list[int] = []  # when it was noted that an outage could not be filled
         self._note, provider._trades._note = provider._trades._note, self._hear
 
@@ -167,9 +175,10 @@ class _Run:
     async def _comes_and_goes(self, contract: Contract) -> None:
         """One consumer of a contract at a time, now and then none; whoever is there last stays."""
         for n in range(1000):
-            witness = self._join(f"{contract.root} {n}", contract, builds=True)
-            await asyncio.sleep(self.rng.expovariate(1 / 1200))
-            self._leave(witness)
+            with suppress(AuthenticationFailed, NotEntitled):  # the provider has given up, and says so at once
+                witness = self._join(f"{contract.root} {n}", contract, builds=True)
+                await asyncio.sleep(self.rng.expovariate(1 / 1200))
+                self._leave(witness)
             await asyncio.sleep(self.rng.choice([0.0, 0.001, 0.1, 5.0, self.rng.expovariate(1 / 60)]))
 
     async def _crowd(self) -> None:
@@ -181,7 +190,10 @@ class _Run:
     async def _guest(self, n: int) -> None:
         contract = self.rng.choice(self.market.contracts)
         slow = self.rng.random() < 0.4
-        witness = self._join(f"guest {n} of {contract.root}{' (slow)' * slow}", contract, slow=slow)
+        try:
+            witness = self._join(f"guest {n} of {contract.root}{' (slow)' * slow}", contract, slow=slow)
+        except (AuthenticationFailed, NotEntitled):
+            return
         quotes = self.provider.subscribe_quotes(contract).on(lambda _: None) if self.rng.random() < 0.1 else None
         stays = self.rng.random() < 0.1
         await asyncio.sleep(self.rng.expovariate(1 / 400))
@@ -252,9 +264,24 @@ class _Run:
             error = witness.subscription.error
             if error is not None and not isinstance(error, AuthenticationFailed | NotEntitled):
                 tally.wrong.append(f"{witness.name}: ended by {error!r}")
+        tally.wrong += self._replayed()
         digest = hashlib.sha256("".join(witness.digest for witness in self.witnesses).encode()).hexdigest()
         tokens, faults = len(self.exchange.rest.quote_tokens.until_s), self.exchange.plan.struck.total()
         return Outcome(self.what.seed, tally, digest, reconnects, tokens, self.minutes / 60, faults, len(self.witnesses))
+
+    def _replayed(self) -> list[str]:
+        """Where a replay of what was recorded differs from what the consumer who was there all the time was handed, as long as it was."""
+        stays = [witness for witness in self.witnesses if witness.name.startswith("ES stays")]
+        if len(stays) > 1:  # between the two there was nobody, and a recording tells that too
+            return []
+        decoder = JournalDecoder(segments(self.folder))
+        [live], again = stays, Witness(stays[0].name, stays[0].contract, 0, stays[0].subscription)
+        for item in (item for read in decoder for item in read.items if item.contract == live.contract):
+            again.take(item)
+            n = len(again.heard)
+            if n > len(live.heard) or again.heard[-1] != live.heard[n - 1]:
+                return [f"a replay differs from live at item {n} of {len(live.heard)}: it has {item!r}"]
+        return [] if again.heard == live.heard else [f"a replay ends after {len(again.heard)} of {len(live.heard)} items"]
 
     def _owed_from(self, witness: Witness) -> int | None:
         """From when on trades are owed: it had subscribed, and the exchange had heard of it."""

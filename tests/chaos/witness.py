@@ -109,6 +109,7 @@ class Witness:
         self._twice: list[int] = []
         self._bars: dict[int, Bar] = {}  # as last handed out
         self._inferred = 0
+        self.heard: list[str] = []  # a digest of everything up to each item
         self._digest = hashlib.sha256(name.encode())
 
     def unread(self) -> list[Any]:
@@ -120,7 +121,7 @@ class Witness:
         """One item."""
         now_ns = time.time_ns()
         if isinstance(item, Gap):
-            self._digest.update(repr((item.start_ns, item.end_ns, item.reason, item.filled)).encode())
+            self._hear(repr((item.start_ns, item.end_ns, item.reason, item.filled)).encode())
             self._told.append((item, now_ns))
             self._since.append(self._new_ns)
             if not item.filled:
@@ -128,12 +129,15 @@ class Witness:
             if self.builder is not None:
                 self._keep(self.builder.add_gap(item))
         elif isinstance(item, TradeBatch):
-            for name in ("time_ns", "index", "ticks", "lots", "side", "side_source", "action", "received_ns"):
-                self._digest.update(item.columns[name].tobytes())
+            self._hear(b"".join(item.columns[name].tobytes() for name in ("time_ns", "index", "ticks", "lots", "side", "side_source", "action", "received_ns")))
             self.first_ns = self.first_ns or now_ns
             self._enter(item)
             if self.builder is not None:
                 self._keep(self.builder.add(item))
+
+    def _hear(self, item: bytes) -> None:
+        self._digest.update(item)
+        self.heard.append(self._digest.hexdigest())
 
     def _keep(self, bars: Sequence[Bar]) -> None:
         self._bars |= {bar.start_ns: bar for bar in bars}

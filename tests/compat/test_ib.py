@@ -16,6 +16,7 @@ from tastytrade_provider.emulator import Print
 from tastytrade_provider.errors import AmbiguousContract, CapacityExceeded, NoData, NotSupported, RequestTimeout, UnknownContract, UsageError
 from tastytrade_provider.model import Action, Quote, Summary
 from tastytrade_provider.provider import Capabilities
+from tests.checks.shadows import InMemory
 from tests.checks.sources import LIMIT_S, until
 from tests.compat.stage import ES, LIVE_NS, OPEN_NS, PRINTS, MarketProvider, a_market, at_the_market, in_a_thread
 from tests.emulator.exchange import AList, a_print, a_quote
@@ -31,7 +32,11 @@ def a_future(month: str = "202603", exchange: str = "CME", **other: Any) -> Futu
 
 
 async def the_future(ib: IB) -> Contract:
-    [contract] = await ib.qualifyContractsAsync(a_future())
+    return await the_future_of(ib, "202603")
+
+
+async def the_future_of(ib: IB, month: str) -> Contract:
+    [contract] = await ib.qualifyContractsAsync(a_future(month))
     assert isinstance(contract, Contract)
     return contract
 
@@ -115,6 +120,22 @@ async def test_the_end_of_the_feed_disconnects() -> None:
         await ib.provider.disconnect()
         await asyncio.wait_for(gone.wait(), LIMIT_S)
         assert not ib.isConnected()
+
+
+@pytest.mark.parametrize("kind", ["AllLast", "level 1"])
+async def test_a_subscription_that_the_feed_ends_without_an_error_is_told(kind: str) -> None:
+    feed = InMemory()
+    ib = IB(provider=feed)
+    await ib.connectAsync()
+    contract = await the_future_of(ib, "202612")
+    told = watch_errors(ib)
+    ticker = ib.reqTickByTickData(contract, kind) if kind == "AllLast" else ib.reqMktData(contract)
+    await until(lambda: feed.subscriptions, "nothing was subscribed")
+    feed.subscriptions[0].end()
+    await until(lambda: told, "the ticker is silent for ever, and nobody was told")
+    assert [(code, "the feed has ended this" in text) for _, code, text in told] == [(2103, True)]
+    assert ticker.contract is not None
+    await ib.disconnectAsync()
 
 
 async def test_without_a_provider_the_configuration_names_it() -> None:

@@ -548,6 +548,7 @@ def test_a_closed_connection_takes_nothing_and_counts_it(open_pair: Any) -> None
         (lambda client: client.feed_setup(1, -1), "acceptAggregationPeriod of FEED_SETUP is '-1', expected a number of seconds, 0 or more"),
         (lambda client: client.subscribe(1, [Subscription("Quote", "A" * 9000)]), "more than the 8192 of a message"),
         (lambda client: client.authenticate(""), "the token is empty"),
+        (lambda client: client.forget(1), "channel 1 is OPENED; only a closed one can be forgotten"),
         (lambda client: (client.close(), client.keepalive()), "a client cannot send KEEPALIVE in state CLOSED"),
     ],
 )

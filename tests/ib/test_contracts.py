@@ -45,10 +45,11 @@ def test_a_product_is_called_by_its_trading_class_and_asked_for_by_ibs_symbol() 
     assert (question("6E").symbol, question("BTC").symbol, question("MGC").exchange, question("ZN").exchange) == ("EUR", "BRR", "COMEX", "CBOT")
 
 
-def test_a_price_in_cents_has_its_multiplier_by_the_cent() -> None:
+def test_a_price_in_cents_has_its_tick_and_its_multiplier_by_the_cent() -> None:
     line = details(symbol="ZC", tradingClass="ZC", exchange="CBOT", multiplier="5000")
-    line.priceMagnifier = 100
-    assert listed(line).contract.multiplier == 50.0
+    line.priceMagnifier, line.minTick = 100, 0.0025
+    found = listed(line).contract
+    assert (found.tick_size, found.multiplier) == (0.25, 50.0)
 
 
 @pytest.mark.parametrize("change", [{"month": "x"}, {"day": "soon"}, {"multiplier": "many"}])

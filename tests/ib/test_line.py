@@ -106,3 +106,47 @@ def test_an_outage_nobody_trades_after_is_told_by_the_clock() -> None:
     assert gap == Gap(ES, (SECOND + 1) * 10**9, (SECOND + 6) * 10**9, "connection lost")
     assert trades[-1] == gap
     assert line.silent(seen_ns + 9 * 10**9) is None
+
+
+def test_a_listener_who_comes_later_does_not_meet_the_quote_and_the_price_of_one_who_left() -> None:
+    line, trades = Line(ES), list[Any]()
+    line.begin(opening())
+    first = Subscription(ES)
+    line.trades.append(first)
+    quote(line, 0, 6000.0, 6000.25)
+    trade(line, 0, 6000.25)
+    line.flush()
+    line.trades.remove(first)
+    line.begin(opening() + 3600 * 10**9)
+    line.trades.append(Subscription(ES).on(trades.append))
+    trade(line, 3600, 6000.25)
+    line.flush()
+    [batch] = trades
+    assert [(row.side.name, row.side_source.name) for row in batch] == [("UNKNOWN", "NONE")]
+    assert math.isnan(batch.bid[0])
+    assert (line.sides["quote"], line.sides["none"]) == (1, 1)
+
+
+def test_after_an_outage_the_price_before_it_tells_no_side() -> None:
+    line, trades, _ = a_line()
+    quote(line, 0, 6000.0, 6000.25)
+    trade(line, 0, 6000.25)
+    line.flush()
+    line.broke()
+    trade(line, 3600, 5990.0)
+    line.flush()
+    assert [(row.side.name, row.side_source.name) for row in trades[-1]] == [("UNKNOWN", "NONE")]
+
+
+def test_who_comes_after_an_outage_that_nobody_listened_through_is_told_of_no_gap() -> None:
+    line, got = Line(ES), list[Any]()
+    first: Subscription[Any] = Subscription(ES)
+    line.quotes.append(first)
+    quote(line, 0, 6000.0, 6000.25)
+    line.flush()
+    line.quotes.remove(first)
+    line.broke()
+    line.quotes.append(Subscription(ES).on(got.append))
+    quote(line, 3600, 6000.0, 6000.25)
+    line.flush()
+    assert [type(item) for item in got] == [Quote]

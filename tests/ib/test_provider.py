@@ -33,9 +33,9 @@ from tastytrade_provider.ib import provider as shell
 from tastytrade_provider.ib.provider import IbProvider
 from tastytrade_provider.model import Bar, Contract, Gap, Quote, SideSource, Summary, Timeframe, TradeBatch
 from tests.checks.sources import LIMIT_S, Excerpt, excerpt, until
-from tests.checks.tws import login
+from tests.checks.tws import Unhurried, login
 
-MINUTE_NS = 60_000_000_000
+S, MINUTE_NS = 10**9, 60_000_000_000
 
 
 def calm(events: int = 3000, roots: tuple[str, ...] = ("ES",), *, is_endless: bool = False) -> Excerpt:
@@ -119,11 +119,42 @@ async def test_a_range_is_cut_by_bar_start() -> None:
         pd.testing.assert_frame_equal(found, whole.iloc[1:3])
 
 
+async def test_bars_say_whether_ib_begins_later_than_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = calm(5000)  # from Monday 09:00 Chicago on
+    first_ns = source.start_ns // MINUTE_NS * MINUTE_NS
+    async with a_stage(source, is_past=True) as (_, provider):
+        es = await provider.resolve("ES")
+
+        async def was_cut(start_ns: int, timeframe: str = "1m") -> bool:
+            told = (await provider.historical_bars(es, timeframe, stamp(start_ns))).attrs["start_was_cut"]
+            assert isinstance(told, bool)
+            return told
+
+        assert [await was_cut(at_ns) for at_ns in (first_ns - 5 * MINUTE_NS, first_ns, first_ns + MINUTE_NS)] == [True, False, False]
+        assert [await was_cut(first_ns - days * 1440 * MINUTE_NS, "1d") for days in (1, 4)] == [False, True]  # there is Sunday's open between, and Friday's
+        heads = provider._history._heads_ns
+        assert list(heads.values()) == [source.prints(es)[0].time_ns // S * S]
+        heads[next(iter(heads))] = first_ns - 3 * MINUTE_NS  # IB has had trades since then, but none in the minutes that were asked for
+        assert [await was_cut(first_ns - minutes * MINUTE_NS) for minutes in (3, 5)] == [False, True]
+        heads.clear()
+        monkeypatch.setattr(wire.Wire, "ask", _no_head(wire.Wire.ask))
+        assert await was_cut(first_ns - 3 * MINUTE_NS)  # nobody knows
+
+
+def _no_head(ask: Any) -> Any:
+    async def asked(self: wire.Wire, subject: str, *args: Any, **options: Any) -> Any:
+        if "first date" in subject:
+            raise RequestTimeout("no answer")
+        return await ask(self, subject, *args, **options)
+
+    return asked
+
+
 async def test_a_closed_market_is_an_empty_frame_with_all_columns() -> None:
     async with a_stage(excerpt(events=500, roots=("ES",)), is_past=True) as (_, provider):
         es = await provider.resolve("ES")
         saturday = await provider.historical_bars(es, "1m", "2026-02-28T12:00Z", "2026-02-28T18:00Z")
-        assert len(saturday) == 0
+        assert (len(saturday), saturday.attrs["start_was_cut"]) == (0, False)
         assert list(saturday.columns) == list((await provider.historical_bars(es, "1m")).columns)
 
 
@@ -327,6 +358,7 @@ async def test_bars_of_corrected_prints_come_again_as_revisions() -> None:
     actions = [int(p.action) for p in prints]
     assert len(set(actions)) == 3
     async with a_market_that_has_begun(source, 100, "HistoricalData") as (emulator, provider):
+        provider._history.pacer = Unhurried()
         es = await provider.resolve("ES")
         columns = {name: [getattr(p, name) for p in prints] for name in ("time_ns", "price", "size", "index")}
         expected = build_bars(TradeBatch(es, columns | {"action": actions}), "30s", es)
@@ -408,6 +440,169 @@ async def test_after_an_outage_everything_goes_on_behind_one_gap(what: str) -> N
             assert len(prints) == before + total
 
 
+async def heard(provider: IbProvider) -> None:
+    """Wait until TWS has answered everything that was sent before."""
+    with pytest.raises(UnknownContract):
+        await provider.resolve("QQQQ")
+
+
+@asynccontextmanager
+async def while_trades_run(source: Excerpt, first: int) -> AsyncIterator[tuple[Emulator, IbProvider, list[Any]]]:
+    """A listener to trades who has heard the first so many events."""
+    async with Emulator(source, speed="max", tws=TwsKnobs(start_on=()), start_on=()) as emulator, create_provider(login(emulator)) as provider:
+        assert isinstance(provider, IbProvider)
+        items: list[Any] = []
+        trades = provider.subscribe_trades(await provider.resolve("ES")).on(items.append)
+        await asyncio.wait_for(trades.ready(), LIMIT_S)
+        emulator.publish(list(source)[:first])
+        emulator.tws.flush()
+        await until(lambda: items, "no trade came")
+        yield emulator, provider, items
+
+
+def untold(missed: list[Any], items: list[Any]) -> list[int]:
+    """Times of prints that no gap among the items covers."""
+    gaps = [item for item in items if isinstance(item, Gap)]
+    return [event.time_ns for event in missed if isinstance(event, Print) and not any(gap.start_ns <= event.time_ns < gap.end_ns for gap in gaps)]
+
+
+@pytest.mark.parametrize("data_lost", [False, True])
+async def test_after_a_broken_data_farm_trades_go_on_behind_a_gap_though_tws_says_nothing_of_subscriptions(
+    data_lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams.Pacer, "stream_wait_s", lambda *_: 0.0)
+    source = excerpt(events=600, roots=("ES",), is_endless=True)
+    events = list(source)
+    async with while_trades_run(source, 200) as (emulator, provider, items):
+        emulator.tws.cut_off(2103)
+        emulator.publish(events[200:300])  # nobody hears of these
+        emulator.tws.flush()
+        emulator.tws.reconnect(data_lost, 2104)
+        await heard(provider)
+        before = sum(len(item) for item in items if isinstance(item, TradeBatch))
+        emulator.publish(events[300:])
+        emulator.tws.flush()
+        total = sum(isinstance(event, Print) for event in events[300:])
+        await until(lambda: sum(len(item) for item in items if isinstance(item, TradeBatch)) == before + total, "trades after the outage are missing")
+        assert untold(events[200:300], items) == []
+
+
+@pytest.mark.parametrize(("broken", "mended"), [(2103, 2104), (2110, 1102)])
+async def test_the_gap_of_a_tws_that_comes_back_without_its_own_link_lasts_until_that_is_back(
+    broken: int, mended: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "_GAP_AFTER_S", 3600.0)
+    monkeypatch.setattr(streams.Pacer, "stream_wait_s", lambda *_: 0.0)
+    source = excerpt(events=600, roots=("ES",), is_endless=True)
+    events = list(source)
+    async with while_trades_run(source, 200) as (emulator, provider, items):
+        await outage(emulator, provider, emulator.tws.drop_connections)
+        emulator.tws.cut_off(broken)
+        await heard(provider)
+        provider._tell_gaps()  # nothing has come for a while
+        emulator.publish(events[200:400])
+        emulator.tws.flush()
+        emulator.tws.reconnect(False, mended)
+        await heard(provider)
+        count = len(items)
+        emulator.publish(events[400:])
+        emulator.tws.flush()
+        await until(lambda: any(isinstance(item, TradeBatch) for item in items[count:]), "the trades do not go on")
+        assert untold(events[200:400], items) == []
+
+
+async def test_what_still_comes_for_a_subscription_that_tws_has_declared_lost_does_not_count_twice() -> None:
+    async with while_trades_run(excerpt(events=600, roots=("ES",), is_endless=True), 200) as (emulator, provider, items):
+        [session] = emulator.tws.gateway.sessions
+        [old] = [req_id for req_id, stream in session.streams.items() if stream.kind == "AllLast"]
+        await outage(emulator, provider, emulator.tws.cut_off, lambda: emulator.tws.reconnect(data_lost=True))
+        await heard(provider)
+        count = len(items)
+        for req_id in (old, *(req_id for req_id, stream in session.streams.items() if stream.kind == "AllLast")):
+            session.say(99, req_id, 2, emulator.market_ns // 10**9, 6000.0, 3.0, 0, "CME", "")
+        emulator.tws.flush()
+        await heard(provider)
+        assert [item.size.tolist() for item in items[count:] if isinstance(item, TradeBatch)] == [[3.0]]
+
+
+@asynccontextmanager
+async def while_bars_run(**knobs: Any) -> AsyncIterator[tuple[Emulator, IbProvider, Any]]:
+    """A listener to bars of half a minute, after a while of trading."""
+    source = calm(1000)
+    knobs = {"start_on": ()} | knobs
+    async with (
+        Emulator(source, speed="max", tws=TwsKnobs(**knobs), start_on=(), live_from_ns=list(source)[500].at_ns) as emulator,
+        create_provider(login(emulator)) as provider,
+    ):
+        assert isinstance(provider, IbProvider)
+        if not knobs.get("pacing"):
+            provider._history.pacer = Unhurried()
+        bars = provider.subscribe_bars(await provider.resolve("ES"), "30s")
+        await asyncio.wait_for(bars.ready(), LIMIT_S)
+        yield emulator, provider, bars
+
+
+@pytest.mark.parametrize(("broken", "mended"), [(2103, 2104), (2105, 2106)])
+async def test_live_bars_that_a_broken_farm_has_stopped_without_a_word_are_asked_for_again(broken: int, mended: int) -> None:
+    async with while_bars_run() as (emulator, _, bars):
+        emulator.tws.cut_off(broken)
+        emulator.tws.reconnect(True, mended)
+        [session] = emulator.tws.gateway.sessions
+        assert not session.streams
+        await until(lambda: session.streams, "the bars have stopped for ever")
+        assert not bars.has_ended
+
+
+async def test_live_bars_that_tws_no_longer_updates_are_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Error 10182, "failed to request live updates (disconnected)"."""
+    monkeypatch.setattr(bar_feed, "_AGAIN_S", 0.01)
+    async with while_bars_run() as (emulator, _, bars):
+        [session] = emulator.tws.gateway.sessions
+        [req_id] = session.streams
+        session.drop(req_id, "HistoricalData")
+        session.error(req_id, 10182)
+        emulator.tws.flush()
+        await until(lambda: session.streams, "the bars have stopped for ever")
+        assert not bars.has_ended
+
+
+async def test_a_live_bar_in_which_nothing_has_traded_yet_is_none() -> None:
+    """Volume and count -1, as IB sends it; the bars go on."""
+    async with while_bars_run() as (emulator, provider, bars):
+        [session] = emulator.tws.gateway.sessions
+        [req_id] = session.streams
+        next_s = (emulator.market_ns // (30 * 10**9) + 1) * 30
+        session.say(90, req_id, -1, next_s, 6000.0, 6000.0, 6000.0, 6000.0, -1.0, -1)
+        emulator.tws.flush()
+        await heard(provider)
+        assert not bars.has_ended
+
+
+async def test_a_second_listener_to_small_bars_waits_for_the_pacing_rule_and_is_not_refused() -> None:
+    async with while_bars_run(pacing=True) as (emulator, provider, first):
+        second = provider.subscribe_bars(first.contract, "30s")
+        await heard(provider)
+        [session] = emulator.tws.gateway.sessions
+        assert (len(session.streams), second.has_ended) == (1, False)
+
+
+async def test_a_summary_does_not_begin_with_the_figures_of_a_listener_who_has_left() -> None:
+    async with a_stage(excerpt(events=2000, roots=("ES",)), start_on=("MktData",)) as (emulator, provider):
+        es = await provider.resolve("ES")
+        seen: list[Summary] = []
+        first = provider.subscribe_summary(es).on(seen.append)
+        await emulator.wait_finished()
+        await provider.earliest(es)
+        first.cancel()
+        await heard(provider)
+        emulator.tws.cut_off()  # nothing new can come
+        later: list[Summary] = []
+        provider.subscribe_summary(es).on(later.append)
+        await heard(provider)
+        assert seen
+        assert later == []
+
+
 async def test_a_client_id_in_use_is_said_at_once() -> None:
     async with a_stage(excerpt(roots=("ES",))) as (emulator, _):
         second = create_provider(login(emulator))
@@ -417,6 +612,34 @@ async def test_a_client_id_in_use_is_said_at_once() -> None:
         third = create_provider(login(emulator, client_id=8))
         async with third:
             assert third.is_connected
+
+
+async def test_a_disconnect_while_it_connects_leaves_no_connection_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    has_left = asyncio.Event()
+
+    async def answered_late(_: object) -> None:
+        await has_left.wait()
+
+    monkeypatch.setattr(wire.Wire, "_learn_clock", answered_late)
+    async with Emulator(calm(100), speed="max", tws=TwsKnobs(start_on=()), start_on=()) as emulator:
+        provider = create_provider(login(emulator))
+        connecting = asyncio.create_task(provider.connect())
+        await until(lambda: emulator.tws.gateway.sessions, "it does not connect")
+        await provider.disconnect()
+        has_left.set()
+        with pytest.raises(ConnectionLost, match="disconnected while it connected"):
+            await connecting
+        assert provider.status().state == "closed"
+        await until(lambda: not emulator.tws.gateway.sessions, "the connection is still there")
+
+
+async def test_two_who_connect_at_once_share_one_connection() -> None:
+    async with Emulator(calm(100), speed="max", tws=TwsKnobs(start_on=()), start_on=()) as emulator:
+        provider = create_provider(login(emulator))
+        await asyncio.gather(provider.connect(), provider.connect())
+        assert provider.is_connected
+        assert len(emulator.tws.gateway.sessions) == 1
+        await provider.disconnect()
 
 
 async def test_no_tws_is_a_lost_connection_that_says_where() -> None:

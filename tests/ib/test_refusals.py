@@ -26,7 +26,7 @@ HMDS = "Historical Market Data Service error message:"
         *((code, "Max number", errors.CapacityExceeded) for code in (101, 309, 10190)),
         (420, "Invalid Real-time Query: Historical data request pacing violation", errors.PacingViolation),
         (420, "Invalid Real-time Query:No market data permissions for CME FUT", errors.NotEntitled),
-        *((code, "no connection", errors.ConnectionLost) for code in (326, 502, 504)),
+        *((code, "no connection", errors.ConnectionLost) for code in (326, 502, 504, 10182)),
         (99_999, "a code of tomorrow", errors.FeedError),
     ],
 )

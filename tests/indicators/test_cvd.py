@@ -11,6 +11,7 @@ import pytest
 from tastytrade_provider.bars import build_bars, build_history
 from tastytrade_provider.errors import MissingColumns, UsageError
 from tastytrade_provider.indicators import CVD
+from tastytrade_provider.model import Contract, TradeBatch
 from tests.checks.builders import ES, a_bar, bars, frame, random_trades
 
 
@@ -145,3 +146,21 @@ def test_it_equals_the_cvd_the_bar_builder_sums_from_the_same_trades(timeframe: 
     data = build_bars(trades, timeframe, ES)
     out = CVD(reset=reset, calendar=ES.calendar).run(data)
     np.testing.assert_array_equal(out[["cvd_open", "cvd_high", "cvd_low", "cvd"]].to_numpy(), truth)
+
+
+@pytest.mark.parametrize("size_step", [0.1, 0.001, 1e-8])
+def test_sums_of_sizes_like_a_tenth_are_those_of_whole_lots_to_the_last_bit(size_step: float) -> None:
+    coin = Contract("ETH/USD", "ETH/USD", tick_size=0.01, size_step=size_step, calendar="24/7")
+    whole = random_trades(seed=12, n=3_000, seconds=90)
+    size = whole.lots * 1009 * size_step  # 0.1 + 0.2 is not 0.3 in floats; 1 + 2 lots are 3
+    trades = TradeBatch(coin, {name: whole.columns[name] for name in ("time_ns", "price", "side", "index")} | {"size": size})
+    truth = build_history(trades, "1m", coin, "never").cvd()
+    data = build_bars(trades, "1m", coin)
+    np.testing.assert_array_equal(CVD(reset="never").run(data)[["cvd_open", "cvd_high", "cvd_low", "cvd"]].to_numpy(), truth)
+    live = CVD(reset="never")
+    np.testing.assert_array_equal([live.update(row)["cvd"] for row in data.to_dict("records")], truth[:, 3])
+
+
+def test_sums_beyond_nine_decimals_stay_what_they_are() -> None:
+    whole = 10.0**12 + 1
+    assert CVD().run(bars(monday=[(whole, 0), (1, 0)]))["cvd"].tolist() == [whole, whole + 1]

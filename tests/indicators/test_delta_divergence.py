@@ -74,6 +74,18 @@ THREE = [1, 2, 5, 2, 1, 2, 3, 2, 0.5, 2, 6, 2, 1.5]
 THREE_DELTAS = [1, 1, 1, -1, -1, -1, 0, 0, 0, 0, 1, 0, 0]
 
 
+def test_tenths_of_contracts_are_compared_as_tenths() -> None:
+    def tenths(prices: list[float], split: list[tuple[float, float]]) -> pd.DataFrame:
+        return frame([a_bar(i, close=price, buy=buy, sell=sell) for i, (price, (buy, sell)) in enumerate(zip(prices, split, strict=True))])
+
+    still = [(0.0, 0.0), (0.0, 0.0), (0.3, 0.0), (0.0, 0.3), (0.1, 0.0), (0.2, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0)]
+    lower = [1, 2, 6, 2, 1, 2, 5, 2, 1.5]
+    assert signals(tenths(PEAKS, still)) == [(8, "regular", -1.0)]  # CVD 0.3 at both highs, where 0.1 + 0.2 is more than 0.3 in floats
+    assert signals(tenths(lower, still)) == []
+    fallen = [(0.0, 0.0), (0.0, 0.0), (0.9, 0.0), (0.0, 0.1), *[(0.0, 0.0)] * 5]  # 0.9 and 0.8, of which the difference is less than 0.1 in floats
+    assert signals(tenths(PEAKS, fallen), min_cvd=0.1) == [(8, "regular", -1.0)]
+
+
 def test_a_pivot_is_compared_with_as_many_before_it_as_asked_for() -> None:
     data = series(THREE, THREE_DELTAS)
     assert signals(data) == []

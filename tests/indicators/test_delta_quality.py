@@ -15,6 +15,11 @@ def test_unknown_is_what_is_on_neither_side_and_quality_what_the_exchange_told_o
     assert out.to_numpy().tolist() == [[2, 0.8, 2, 0.8], [0, 0, 2, 0.4]]
 
 
+def test_tenths_leave_nothing_unknown_that_is_not() -> None:
+    told = DeltaQuality().run(frame([a_bar(i, buy=0.1, sell=0.2, volume=0.3) for i in range(3)]))
+    assert told["unknown_volume"].tolist() == told["cvd_unknown_volume"].tolist() == [0, 0, 0]
+
+
 @pytest.mark.parametrize(("source", "quality"), [("time_and_sale", 1), ("candle", 1), ("quote_trade", 0), ("tick_rule", 0), ("none", 0)])
 def test_only_the_exchanges_own_flag_is_quality(source: str, quality: float) -> None:
     assert DeltaQuality().update(a_bar(buy=1.0, sell=1.0, delta_source=source))["quality"] == quality

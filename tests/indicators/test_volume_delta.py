@@ -18,6 +18,10 @@ def test_delta_is_bought_minus_sold_and_its_share_is_of_the_sided_volume() -> No
     assert (values["delta"], values["delta_pct"]) == (20.0, 0.5)
 
 
+def test_tenths_are_subtracted_as_tenths() -> None:
+    assert VolumeDelta().update(a_bar(buy=0.3, sell=0.1))["delta"] == 0.2  # 0.3 - 0.1 is 0.19999999999999998 in floats
+
+
 def test_without_sided_volume_there_is_no_share() -> None:
     values = VolumeDelta().update(a_bar(buy=0.0, sell=0.0, volume=7.0))
     assert values["delta"] == 0.0

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tastytrade_provider.service import Runtime
+from tastytrade_provider.service.counts import Histogram
 from tests.checks.builders import ES
 from tests.service.stage import Handed, running, some_trades
 
@@ -40,6 +41,23 @@ async def test_what_was_counted_is_exposed() -> None:
     assert found[f"{name}feed_lag_seconds_bucket", "/ESZ6", "0.0025"] == 3  # 2 ms each
     assert found[f"{name}feed_lag_seconds_bucket", "/ESZ6", "0.001"] == 0
     assert found[f"{name}feed_lag_seconds_sum", "/ESZ6"] == pytest.approx(0.006)
+
+
+async def test_a_contract_that_is_watched_under_two_names_is_exposed_once() -> None:
+    async with running(symbols=("ES", "ESZ6")) as (live, provider, _):
+        provider.put(some_trades((0, 6000.0, 3, 1)))
+        lines = [line.rpartition(" ")[0] for line in exposed(live).splitlines() if not line.startswith("#")]
+    assert len(lines) == len(set(lines)) > 15
+
+
+def test_a_clock_that_is_behind_the_exchanges_lets_no_sum_fall() -> None:
+    lags = Histogram()
+    sums = []
+    for lag_s in (0.01, -0.5, -0.02, 0.03):
+        lags.observe(lag_s)
+        sums.append(lags.sum_s)
+    assert sums == pytest.approx([0.01, 0.01, 0.01, 0.04])  # a sum that falls is a restart to Prometheus
+    assert (lags.count, lags.cumulative()[0]) == (4, 2)
 
 
 async def test_names_follow_the_conventions_of_prometheus() -> None:

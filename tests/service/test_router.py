@@ -223,14 +223,23 @@ async def test_what_cannot_be_is_answered_by_what_was_wrong(served: Any, path: s
     assert (answer.status_code, answer.json()["error"]) == (status, kind), answer.text
 
 
+@pytest.mark.parametrize(("method", "path", "status", "kind"), [("GET", "/api/nothing", 404, "NotFound"), ("DELETE", "/api/delta/ES", 405, "MethodNotAllowed")])
+async def test_a_path_and_a_method_that_nobody_serves_are_errors_of_the_same_shape(served: Any, method: str, path: str, status: int, kind: str) -> None:
+    answer = await served[2].request(method, path)
+    found = orjson.loads(answer.content)
+    assert (answer.status_code, found["error"], sorted(found)) == (status, kind, ["detail", "error"])
+    assert path in found["detail"]
+
+
 async def test_a_contract_that_is_not_there_yet_is_unavailable_and_the_host_is_up() -> None:
     provider = Handed()
     provider.failure = ConnectionLost("no network")
     live = Runtime(provider, ("ES",))
     app = create_app(runtime=live)
     async with live.lifespan(app), client(app) as http:
-        answer = await http.get("/api/delta/ES")
-        assert (answer.status_code, answer.json()["error"], answer.headers["retry-after"]) == (503, "ConnectionLost", "1")
+        for path in ("/api/delta/ES", "/api/delta"):
+            answer = await http.get(path)
+            assert (answer.status_code, answer.json()["error"], answer.headers["retry-after"]) == (503, "ConnectionLost", "1"), path
         assert (await http.get("/health")).status_code == 200
         assert (await http.get("/ready")).status_code == 503
 

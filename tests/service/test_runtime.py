@@ -22,7 +22,7 @@ from tastytrade_provider.service.hub import TopicName
 from tests.checks.builders import ES, opening
 from tests.checks.journals import COLUMNS, a_message
 from tests.checks.sources import excerpt, until
-from tests.service.stage import NQ, SECOND, Clock, Handed, running, some_trades
+from tests.service.stage import NQ, SECOND, Clock, Handed, Played, running, some_trades
 from tests.test_providers import login
 
 
@@ -132,6 +132,12 @@ async def test_a_closed_market_is_not_a_silent_feed() -> None:
         assert (verdict.ready, verdict.reason) == (True, "the market is closed")
 
 
+async def test_what_is_played_is_open_by_its_own_clock_also_before_its_first_trade() -> None:
+    async with running(Played(), wall_ns=lambda: opening("friday") + 24 * 3600 * SECOND) as (live, _, _):
+        verdict = live.readiness()
+        assert (verdict.ready, verdict.reason) == (False, "nothing came from the feed yet")
+
+
 async def test_another_timeframe_holds_the_sessions_trades_so_far() -> None:
     async with running() as (live, provider, _):
         for second in range(600):
@@ -169,6 +175,16 @@ async def test_an_unused_timeframe_makes_room_and_one_in_use_does_not(monkeypatc
         with pytest.raises(UsageError, match="2 timeframes are in use"):
             await live.feed(market, "4m")
         live.hub.leave(client)
+
+
+async def test_a_timeframe_that_cannot_be_leaves_nothing_behind() -> None:
+    async with running() as (live, provider, _):
+        provider.put(some_trades((0, 6000.0, 3, 1)))
+        for years in range(100, 120):
+            with pytest.raises(UsageError):
+                await live.feed(live.markets["ES"], f"{years * 365}d")
+        assert list(live.markets["ES"].feeds) == ["5s"]
+        assert len(live._used) <= 1
 
 
 async def test_bars_close_by_the_clock_though_nobody_trades() -> None:

@@ -35,10 +35,12 @@ def test_this_machine_is_answered_under_each_of_its_names(host: str) -> None:
     Guard.bound(settings()).check_source({"host": host, "origin": f"http://{host}"})
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "", "http://127.0.0.1:8000.evil.example"])
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "", "http://127.0.0.1:8000.evil.example", "http://["])
 def test_a_page_from_elsewhere_is_not_answered(origin: str) -> None:
     with pytest.raises(Denied):
         Guard.bound(settings()).check_source({"host": "127.0.0.1:8000", "origin": origin})
+    with pytest.raises(Denied):
+        Guard.of(settings()).check_source({"origin": origin})
 
 
 @pytest.mark.parametrize("given", ["", "Bearer", "Bearer ", "Basic x", f"Basic {TOKEN}", f"Bearer {TOKEN}x", TOKEN, "Bearer \u00e9\ud800"])

@@ -199,6 +199,34 @@ async def test_what_is_no_request_is_answered_and_the_connection_goes_on(served:
     await talk.leave()
 
 
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("{", "Invalid JSON: EOF while parsing an object at line 1 column 1"),
+        ({"type": "subscribe", "id": 7, "history": -1}, "subscribe.history: Input should be greater than or equal to 0"),
+        ({"type": "shutdown", "id": "seven"}, "Input tag 'shutdown' found"),
+    ],
+)
+async def test_an_error_says_what_was_wrong_and_to_which_request_it_belongs(served: Any, message: Any, told: str) -> None:
+    talk = Socket(served[2])
+    talk.say(message)
+    error = await talk.hears("error")
+    assert error["message"].startswith(told)
+    assert error["id"] == (message["id"] if isinstance(message, dict) else None)
+    await talk.leave()
+
+
+async def test_unsubscribing_from_what_nobody_asked_for_makes_nothing(served: Any) -> None:
+    live = served[0]
+    talk = Socket(served[2])
+    for timeframe in ("7s", "8t"):
+        talk.say({"type": "unsubscribe", "symbol": "ES", "timeframe": timeframe, "id": timeframe})
+    assert (await talk.hears("unsubscribed", 2))["id"] == "8t"
+    assert list(live.markets["ES"].feeds) == ["5s"]
+    assert {name.timeframe for name in live.hub._topics} <= {"5s", ""}
+    await talk.leave()
+
+
 async def test_a_long_message_ends_the_connection(served: Any) -> None:
     for parts in ({"text": "x" * 20_000}, {"bytes": b"x" * 20_000}):
         talk = Socket(served[2])
@@ -214,7 +242,7 @@ async def test_a_flood_ends_the_connection(served: Any) -> None:
     assert talk.of("error")[-1]["code"] == "too_many"
 
 
-@pytest.mark.parametrize("headers", [{"origin": "http://evil.example"}, {"origin": "null"}, {"host": "evil.example"}])
+@pytest.mark.parametrize("headers", [{"origin": "http://evil.example"}, {"origin": "null"}, {"origin": "http://["}, {"host": "evil.example"}])
 async def test_a_page_from_elsewhere_does_not_get_in(served: Any, headers: dict[str, str]) -> None:
     talk = Socket(served[2], **headers)
     assert await talk.is_over() == 1008
@@ -235,6 +263,17 @@ async def test_where_the_token_is_needed_the_first_message_must_bring_it() -> No
         assert none.of("snapshot") == []
         await good.leave()
         await header.leave()
+
+
+async def test_who_has_not_shown_the_token_takes_nobodys_place() -> None:
+    async with running(settings=ServiceSettings(host="0.0.0.0", token="s3cret"), hub=Hub("s", most_clients=1)) as (live, _, _):  # type: ignore[arg-type]
+        app = create_app(runtime=live)
+        silent = Socket(app)
+        await until(lambda: silent.is_accepted, "the first was not let in")
+        known = Socket(app, authorization="Bearer s3cret")
+        await known.hears("hello")
+        await known.leave()
+        await silent.leave()
 
 
 async def test_the_status_comes_by_subscription(served: Any) -> None:

@@ -22,6 +22,7 @@ from tastytrade_provider.emulator import Emulator, Market, Print, QuoteChange, W
 from tastytrade_provider.errors import CapacityExceeded, ConnectionLost, RequestTimeout, UnsupportedTimeframe, UsageError
 from tastytrade_provider.grid import Grid
 from tastytrade_provider.model import Action, AggressorSide, Bar, Contract, Gap, Timeframe, TradeBatch
+from tastytrade_provider.pace import Pace
 from tastytrade_provider.provider import Subscription
 from tastytrade_provider.tastytrade.bar_feed import NO_HISTORY, BarFeed, Join, bars_of
 from tastytrade_provider.tastytrade.history import History, Refill
@@ -277,6 +278,37 @@ async def test_history_is_fetched_again_where_a_correction_came_while_its_trade_
     assert line.intake.counts.corrections == 1  # the second time the trade was known
 
 
+@pytest.mark.parametrize(("speed", "closes_s"), [(0.5, 60.5), (1.0, 60.5), (20.0, 70.0), ("max", None)])
+async def test_a_playback_closes_a_bar_by_its_own_clock_and_gives_what_is_under_way_half_a_second_of_ours(speed: Any, closes_s: float | None) -> None:
+    ours_s, looks, items, playback = [0.0], list[float](), list[Any](), Pace(speed)
+    playback.begin(lambda: ours_s[0], OPEN + 30 * S)
+    live: TradeSubscription = Subscription(ES)
+    live.grant()
+    listener: Subscription[Any] = Subscription(ES)
+
+    class Past:
+        async def refill(self, *_: Any) -> Refill:
+            return Refill(trades(1), None, None)
+
+    def is_whole() -> bool:  # asked at each look at the clock
+        looks.append(ours_s[0])
+        return True
+
+    past: Any = Past()
+    feed = BarFeed(listener.on(items.append), live, Line(ES, Intake()), past, Intake, lambda now_ns: a_join(), lambda: OPEN + 30 * S, is_whole, playback)
+    task = asyncio.create_task(feed.run())
+    try:
+        await until(lambda: looks, "it was not served")
+        for second in (60.4, 60.6, 69.9, 70.1):
+            ours_s[0] = (second - 30) / (1.0 if speed == "max" else speed)
+            live.put(trades())  # so that it looks now
+            await until(lambda: looks[-1] == ours_s[0], "the feed does not look at the clock")
+            assert starts(items) == ([0] if closes_s is not None and second > closes_s else [])
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
 async def test_disconnect_and_cancel_end_it_and_leave_nobody_listening() -> None:
     source = a_market()
     contract = source.contracts[0]
@@ -503,3 +535,38 @@ def test_a_candle_that_tells_no_more_than_the_trades_changes_nothing() -> None:
     join.take(Gap(ES, SEAM_NS + 70 * S, SEAM_NS + 100 * S, "connection lost"))
     join.take(a_batch(time_ns=[SEAM_NS + 101 * S, SEAM_NS + 125 * S], price=[6000.0, 6001.0], size=[2.0, 1.0], index=[2, 3]))
     assert join.patch([a_bar(start_ns=SEAM_NS + MINUTE_NS, end_ns=SEAM_NS + 2 * MINUTE_NS, volume=2.0, buy_volume=1.0, sell_volume=1.0)]) == []
+
+
+async def test_a_listener_to_trades_gets_those_that_history_told_a_bar_feed_before_they_came_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = a_market()
+    async with connected(told, SEAM_NS) as provider:
+        ears, held, got = provider._keeper._heard, list[tuple[Any, ...]](), list[Any]()
+        take = ears.trades
+        monkeypatch.setattr(ears, "trades", lambda *messages: bool(held.append(messages)))  # the live stream is behind
+        trades = provider.subscribe_trades(told.contracts[0]).on(got.append)
+        await until(lambda: held, "nothing comes live")
+        bars = provider.subscribe_bars(told.contracts[0], "1m")
+        await bars.ready()
+        monkeypatch.setattr(ears, "trades", take)
+        for messages in held:
+            take(*messages)
+        last = told.events[-1]
+        await until(lambda: got and got[-1].index[-1] == last.index, lambda: f"the last trade does not come, {provider.status()}")
+        trades.cancel()
+        assert (await anext(bars)).complete
+    live = [one.index for one in told.events if isinstance(one, Print) and one.at_ns >= SEAM_NS]
+    assert [index for batch in got for index in batch.index.tolist()] == live
+
+
+async def test_a_backfill_that_the_feed_s_candles_do_not_go_back_to_begins_with_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = a_market()
+    wire = Wire(history_cap={"TimeAndSale": 100, "Candle": 4})
+    async with Emulator(told, speed="max", start_on=("Nothing",), live_from_ns=told.events[-1].at_ns + 1, wire=wire, truth_path=os.devnull) as emulator:
+        provider = create_provider(login(emulator))
+        assert isinstance(provider, TastyTradeProvider)
+        provider._wall_ns = lambda: START_NS + 4 * MINUTE_NS + 30 * S
+        monkeypatch.setattr(provider._history, "refill", no_trades)
+        async with provider:
+            items = await collected(provider.subscribe_bars(told.contracts[0], "1m", backfill=dt.timedelta(minutes=4, seconds=30)), provider, 4)
+    assert items[0] == Gap(told.contracts[0], START_NS, START_NS + MINUTE_NS, NO_HISTORY)
+    assert [(one.start_ns - START_NS) // MINUTE_NS for one in items[1:4]] == [1, 2, 3]

@@ -26,6 +26,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(rung, "LISTEN_AFTER_S", 0.05)
     monkeypatch.setattr(rung, "FALL_AFTER_S", 0.05)
     monkeypatch.setattr(trades, "_TICK_S", 0.02)
+    monkeypatch.setattr(trades, "_REFILL_S", 1.0)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
 
@@ -67,17 +68,20 @@ async def the_feed(folder: Path, items: list[Any], **journal: Any) -> TastyTrade
             at = len(items)
             await until(lambda: len({one.contract for one in items[at:] if isinstance(one, TradeBatch) and (one.index[0] < 0) == are_made}) > 1, what)
 
+        async def lose() -> None:
+            visitors(emulator)[0].close(1011, "gone")
+            await until(lambda: not provider.is_connected, "the connection stands")
+
         await both("no fall", are_made=True)
-        visitors(emulator)[0].close(1011, "gone")
+        await lose()
         await both("no trades after the reconnect", are_made=True)
         serve(emulator, provider)
         await until(lambda: provider.status().delta_source == "time_and_sale", "no rise")
         await both("no trades after the rise", are_made=False)
-        visitors(emulator)[0].close(1011, "gone")
+        await lose()
         await both("no trades after the second reconnect", are_made=False)
         emulator.wire = NOT_SERVED
-        visitors(emulator)[0].close(1011, "gone")
-        await until(lambda: not provider.is_connected, "the connection stands")
+        await lose()
         es.cancel()  # with nothing on its way to it
         await until(lambda: provider.status().delta_source == "quote_trade", "no second fall")
         es = provider.subscribe_trades(es.contract).on(items.append)

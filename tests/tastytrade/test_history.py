@@ -15,7 +15,7 @@ from tastytrade_provider.dxlink.connection import Connection
 from tastytrade_provider.dxlink.rows import EventFlags, index_of
 from tastytrade_provider.emulator import Emulator, Market, Print, Wire, columns
 from tastytrade_provider.errors import NoData, RequestTimeout, UnsupportedTimeframe, UsageError
-from tastytrade_provider.model import AggressorSide, Gap, Quote, TradeFlag
+from tastytrade_provider.model import Action, AggressorSide, Gap, Quote, TradeBatch, TradeFlag
 from tastytrade_provider.tastytrade import requests, upkeep
 from tastytrade_provider.tastytrade.history import History
 from tastytrade_provider.tastytrade.intake import Intake
@@ -209,6 +209,18 @@ async def test_the_trades_up_to_now_are_those_up_to_the_exchanges_now_whose_cloc
         provider._wall_ns = lambda: prints[-20].time_ns  # type: ignore[attr-defined]
         batch = await provider.historical_trades(es, _iso(source.start_ns))
     assert batch.index.tolist() == [p.index for p in prints]
+
+
+async def test_a_session_s_trades_that_were_fetched_are_corrected_live() -> None:
+    source = excerpt(events=600, roots=("ES",))
+    async with of_the_past(source) as emulator, create_provider(login(emulator)) as provider:
+        es, first, got = await provider.resolve("ES"), source.prints()[0], list[TradeBatch]()
+        provider._wall_ns = lambda: source.prints()[-1].time_ns  # type: ignore[attr-defined]
+        following = provider.follow_trades(es).on(got.append)  # type: ignore[arg-type]
+        await following.filled()
+        emulator.publish([first._replace(action=Action.CANCEL)])
+        await until(lambda: (first.index, Action.CANCEL) in zip(got[-1].index.tolist(), got[-1].action.tolist(), strict=True), lambda: f"{provider.status()}")
+        assert provider.status().orphans == 0
 
 
 async def test_a_history_of_trades_that_was_cut_says_how_far_back_it_goes() -> None:

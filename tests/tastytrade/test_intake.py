@@ -194,3 +194,22 @@ def test_an_intake_that_is_acquainted_with_another_knows_its_trades() -> None:
     live.acquaint(fetched)
     assert handed(live, trades(2, action=CORRECTION)) == [(2, CORRECTION)]
     assert live.counts.orphans == 0
+
+
+def test_a_trade_that_another_intake_met_first_is_handed_on_when_it_comes_here_and_only_once() -> None:
+    live, fetched = Intake(), Intake()
+    handed(live, trades(1))
+    handed(fetched, trades(1, 2, 3, 4))
+    live.acquaint(fetched)
+    assert handed(live, trades(1)) == []
+    assert handed(live, trades(2, 3)) == [(2, NEW), (3, NEW)]
+    assert handed(live, trades(2, 3, 4, 4, 5, action=[NEW, CANCEL, NEW, CORRECTION, NEW])) == [(3, CANCEL), (4, NEW), (4, CORRECTION), (5, NEW)]
+    assert (live.counts.trades, live.counts.duplicates, live.counts.orphans) == (5, 2, 0)
+
+
+def test_what_another_intake_left_out_is_left_out_here_and_its_correction_counts_as_new() -> None:
+    live, fetched = Intake(), Intake()
+    handed(fetched, trades(1, 2, flags=[VALID | LEG, VALID]))
+    live.acquaint(fetched)
+    assert handed(live, trades(1, flags=[VALID | LEG])) == []
+    assert handed(live, trades(1, 2, action=[CORRECTION, CORRECTION], flags=[VALID, VALID | LEG])) == [(1, NEW), (2, CANCEL)]

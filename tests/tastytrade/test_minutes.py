@@ -38,6 +38,14 @@ def test_an_inferred_side_is_unknown_unless_it_is_trusted() -> None:
         assert minutes.whole() == {M0 + MINUTE_NS: expected}
 
 
+def test_minutes_of_which_nobody_heard_the_end_or_the_begin_are_left_out() -> None:
+    minutes = Minutes()
+    minutes.add(trades((0.5, 1, BUY), (1.5, 2, BUY), (2.1, 3, BUY)))
+    minutes.pause()
+    minutes.add(trades((4.5, 4, BUY), (5.0, 5, BUY), (6.0, 6, BUY)))
+    assert [(start - M0) // MINUTE_NS for start in minutes.whole()] == [1, 5]
+
+
 def test_a_minute_with_a_correction_or_a_gap_is_left_out() -> None:
     minutes = Minutes()
     minutes.add(trades(*((minute, 1, BUY) for minute in range(7))))

@@ -101,3 +101,14 @@ async def test_what_has_no_months_is_not_watched() -> None:
     world = World(moves_on_ns=0)
     await world.watch(Contract("SPY", "SPY", "SPY", calendar="NYSE"))
     assert world.now_ns == MONDAY_NOON_NS
+
+
+async def test_a_machine_that_slept_for_hours_before_the_open_tells_the_roll_at_it() -> None:
+    class Sleeper(World):
+        async def sleep(self, seconds: float) -> None:
+            await super().sleep(seconds + (4 * 3600 if self.now_ns == MONDAY_NOON_NS else 0))  # its timers stand meanwhile
+
+    world = Sleeper(moves_on_ns=MONDAY_NOON_NS + 3_600_000_000_000)
+    await world.watch(DEC, days=1)
+    [(told_ns, roll)] = world.rolls
+    assert 0 <= told_ns - roll.time_ns < 10**9

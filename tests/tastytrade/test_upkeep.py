@@ -135,3 +135,19 @@ def test_a_success_forgets_the_failures() -> None:
 def test_the_wait_is_spread_so_that_not_everybody_comes_back_at_once(attempt: int) -> None:
     assert backoff_s(attempt, 0.999) == pytest.approx(2 * backoff_s(attempt, 0.0), rel=1e-3)
     assert backoff_s(attempt, 0.999) <= 60.0
+
+
+def test_a_token_that_is_never_good_for_long_opens_no_third_connection() -> None:
+    upkeep, now_s, standing, most, renewals = Upkeep(), 0.0, 1, 1, 0
+    upkeep.opened(now_s, 1.0)
+    while now_s < 600:
+        now_s = max(now_s, upkeep.due_s)
+        act = upkeep.advance(now_s)
+        if act is Act.RENEW:
+            standing, renewals = standing + 1, renewals + 1
+            upkeep.opened(now_s, 1.0)
+        elif act is Act.RETIRE:
+            standing = 1
+        most = max(most, standing)
+    assert most == 2
+    assert renewals <= 600 / OVERLAP_S + 1

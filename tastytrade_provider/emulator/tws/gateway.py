@@ -139,19 +139,19 @@ class Gateway:
         for session in self._logged_in():
             session.error(-1, code, *words)
 
-    def cut_off(self) -> None:
-        """TWS loses its own link: error 1100, and no data."""
+    def cut_off(self, code: int = 1100) -> None:
+        """TWS loses its own link: error 1100 (2110 for who has come since), or that to a data farm: 2103, 2105; and no data."""
         self.is_cut_off = True
-        self.say_error(1100)
+        self.say_error(code)
 
-    def reconnect(self, data_lost: bool) -> None:
-        """The link is back: 1101 and every subscription is gone, or 1102 and they go on."""
+    def reconnect(self, data_lost: bool, code: int | None = None) -> None:
+        """The link is back: 1101 and every subscription is gone, or 1102 and they go on. A farm's `code`, 2104 or 2106, is the same in either case."""
         self.is_cut_off = False
         if data_lost:
             for session in self.sessions:
                 session.streams.clear()
             self.index_streams()
-        self.say_error(1101 if data_lost else 1102)
+        self.say_error(code or (1101 if data_lost else 1102))
 
     def compete(self, is_competing: bool = True) -> None:
         """The user logs in elsewhere: error 10197 for every subscription and request of data; or logs out there, and data flow again."""

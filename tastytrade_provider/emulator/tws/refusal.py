@@ -26,9 +26,11 @@ TEXTS: Final[dict[int, str]] = {
     2104: "Market data farm connection is OK:usfuture",
     2105: "HMDS data farm connection is broken:ushmds",
     2106: "HMDS data farm connection is OK:ushmds",
+    2110: "Connectivity between Trader Workstation and server is broken. It will be restored automatically.",
     2158: "Sec-def data farm connection is OK:secdefil",
     2174: "Warning: You submitted request with date-time attributes without explicit time zone. Please switch to use yyyymmdd-hh:mm:ss in UTC or use instrument"
     " time zone, like US/Eastern. Implied time zone functionality will be removed in the next API release",
+    10182: "Failed to request live updates (disconnected).",
     10189: "Failed to request tick-by-tick data.No market data permissions for {0}",
     10190: "Max number of tick-by-tick requests has been reached.",
     10197: "No market data during competing live session",

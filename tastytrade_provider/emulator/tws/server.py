@@ -108,14 +108,14 @@ class TwsServer:
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
             writer.transport.abort()
 
-    def cut_off(self) -> None:
+    def cut_off(self, code: int = 1100) -> None:
         """See `Gateway.cut_off`."""
-        self.gateway.cut_off()
+        self.gateway.cut_off(code)
         self._send_all()
 
-    def reconnect(self, data_lost: bool) -> None:
+    def reconnect(self, data_lost: bool, code: int | None = None) -> None:
         """See `Gateway.reconnect`."""
-        self.gateway.reconnect(data_lost)
+        self.gateway.reconnect(data_lost, code)
         self._send_all()
         self._heard()
 
