@@ -2,7 +2,7 @@
 """Chaos in virtual time: per seed some hours of a market, with everything going wrong that can, and consumers that come and go.
 
 Even seeds have the feed's history of trades to fill outages from, odd ones do not. Exit code 1 where a trade was lost outside every gap that was told,
-or handed over twice, or stands otherwise than the exchange says.
+or handed over twice, or stands otherwise than the exchange says, or where a replay of what was recorded differs from what was handed over live.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from tastytrade_provider.emulator import Emulator, Wire
 from tastytrade_provider.journal import Journal, segments
 from tastytrade_provider.model import Gap, TradeBatch
 from tastytrade_provider.replay import ReplayProvider, compact
-from tastytrade_provider.tastytrade import rung, trades
+from tastytrade_provider.tastytrade import trades
 from tastytrade_provider.tastytrade.provider import TastyTradeProvider
 from tests.checks.recordings import played
 from tests.checks.sources import excerpt, until
@@ -21,14 +21,12 @@ from tests.test_replay import assert_same
 NOT_SERVED = Wire(unserved=frozenset({"TimeAndSale"}))
 
 
+pytestmark = pytest.mark.usefixtures("quick_ladder")
+
+
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(rung, "LISTEN_AFTER_S", 0.05)
-    monkeypatch.setattr(rung, "FALL_AFTER_S", 0.05)
-    monkeypatch.setattr(trades, "_TICK_S", 0.02)
+def _gives_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trades, "_REFILL_S", 1.0)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
 
 
 def serve(emulator: Emulator, provider: TastyTradeProvider) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,10 @@ import pytest
 from tastytrade_provider.emulator import Wire
 from tastytrade_provider.errors import NotSupported
 from tastytrade_provider.model import Gap, SideSource, TradeBatch
-from tastytrade_provider.tastytrade import rung, trades
 from tests.checks.sources import excerpt, until
 from tests.tastytrade.test_provider import a_provider, an_emulator
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(rung, "LISTEN_AFTER_S", 0.05)
-    monkeypatch.setattr(rung, "FALL_AFTER_S", 0.05)
-    monkeypatch.setattr(trades, "_TICK_S", 0.02)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
+pytestmark = pytest.mark.usefixtures("quick_ladder")
 
 
 def sides(batches: list[TradeBatch]) -> set[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from tastytrade_provider.emulator import Emulator, Market, Print, QuoteChange, W
 from tastytrade_provider.emulator.source import Numbering
 from tastytrade_provider.errors import CapacityExceeded
 from tastytrade_provider.model import AggressorSide, Bar
-from tastytrade_provider.tastytrade import candle_feed, ladder_feed, rung, trades
+from tastytrade_provider.tastytrade import candle_feed, ladder_feed
 from tastytrade_provider.tastytrade.candles import SignCheck, Verdict
 from tastytrade_provider.tastytrade.history import History
 from tastytrade_provider.tastytrade.provider import TastyTradeProvider
@@ -23,18 +22,15 @@ from tests.checks.sources import until
 from tests.tastytrade.test_bar_feed import START_NS, S, Told, no_trades
 from tests.test_providers import login
 
+pytestmark = pytest.mark.usefixtures("quick_ladder")
+
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(rung, "LISTEN_AFTER_S", 0.05)
-    monkeypatch.setattr(rung, "FALL_AFTER_S", 0.05)
-    monkeypatch.setattr(trades, "_TICK_S", 0.02)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ladder_feed, "_LOOK_S", 0.02)
     monkeypatch.setattr(ladder_feed, "_CONFIRM_S", 0.1)
     monkeypatch.setattr(candle_feed, "_TICK_S", 0.02)
     monkeypatch.setattr(History, "refill", no_trades)  # the answer that never comes, at once
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
 
 
 def a_leaning_market(minutes: int = 240) -> Told:
