@@ -74,6 +74,7 @@ class SharedSet:
         self._history: pd.DataFrame | None = None
         self._forming: Update | None = None
         self._is_fresh = False
+        self._newest_ns = 0
         self._offset_ns: int | None = None
         self._reading: asyncio.Future[TradeBatch | Gap | Roll] | None = None
         self._room = asyncio.Event()
@@ -178,8 +179,9 @@ class SharedSet:
             self._on_fault(label, error)
 
     def _set_clock(self, item: TradeBatch | Gap | Roll) -> None:
-        if self.clock is not None and isinstance(item, TradeBatch) and len(item):
-            self._offset_ns = int(item.time_ns.max()) - self.clock()
+        # what is about earlier trades says nothing of the time
+        if self.clock is not None and isinstance(item, TradeBatch) and len(item) and (newest_ns := int(item.time_ns.max())) >= self._newest_ns:
+            self._newest_ns, self._offset_ns = newest_ns, newest_ns - self.clock()
 
     def _patience_s(self) -> float | None:
         """How long to wait for trades before looking at the clock."""

@@ -71,8 +71,13 @@ class Comparison:
         self._newest_bar: list[int | None] = [None, None]
         self._arrived = [0, 0]
         self._settled_ns = 0
+        self._expected: set[str] = set()
 
     # -- in
+
+    def expect(self, kind: str) -> None:
+        """`trades`, `quotes` or `bars` are to be compared: that neither side brings any is told."""
+        self._expected.add(kind)
 
     def add_trades(self, side: int, batch: TradeBatch, arrived_ns: Int64 | int = 0, *, since_ns: int = 0) -> None:
         """Trades of one side, in ticks and lots of the same contract on both. `since_ns`: leave out those before this exchange time."""
@@ -121,7 +126,8 @@ class Comparison:
         counts = [dict(now._counts[side] + Counter(dropped=dropped[side])) for side in (A, B)]
         seen = {"bars": sum(kinds["bars"]["bars"]), "trades": sum(kinds["trades"]["prints"]), "quotes": sum(kinds["quotes"]["updates"])}
         facts = {name: kind for name, kind in kinds.items() if seen[name]}
-        return self._judged(facts | {"tick_size": self.tick_size, "health": {"counts": counts, "events": list(now._events)}})
+        expected = {"expected": sorted(self._expected)} if self._expected else {}
+        return self._judged(facts | expected | {"tick_size": self.tick_size, "health": {"counts": counts, "events": list(now._events)}})
 
     def _judged(self, facts: dict[str, Any]) -> Result:
         checks = judge(facts, self.labels, self.limits)
@@ -156,8 +162,9 @@ def compare_bars(
     >>> import pandas as pd
     >>> time = pd.DatetimeIndex(["2026-11-23T14:30Z", "2026-11-23T14:31Z"])
     >>> bars = pd.DataFrame({"open": 6000.0, "high": 6001.0, "low": 5999.0, "close": [6000.5, 6000.75], "volume": [10, 20]}, index=time)
-    >>> compare_bars(bars, bars, 0.25).verdict
-    'PASS'
+    >>> result = compare_bars(bars, bars, 0.25)
+    >>> result.verdict, [check.reason for check in result.checks if check.verdict != "PASS"]
+    ('WATCH', ['too few to say: 2 of the 100 bars it takes, up to 78 % of them could be missing or wrong unseen'])
     """
     comparison = Comparison(symbol, tick_size, labels, limits=limits)
     columns = [_columns(frame, tick_size) for frame in (a, b)]

@@ -33,6 +33,7 @@ class TradeDifferences:
         self.prints, self.lots, self.unknown = [0, 0], [0, 0], [0, 0]
         self.late, self.amended, self.dropped = [0, 0], [0, 0], [0, 0]
         self.common = self.either = 0  # lots that both have at a price in a second; lots that at least one has
+        self.sides_apart = 0  # of the lots that both have, those with another side
         self.sources = np.zeros((2, len(SideSource)), np.int64)
         self.shift_ticks = Histogram(0.1, 1000)  # mean price of a second, B minus A
         self.lead_ms = Histogram(0.25, 10_000)  # positive: A came first
@@ -88,14 +89,18 @@ class TradeDifferences:
         return rows[due]
 
     def _match(self, a: Array, b: Array, keys: Array, at: tuple[Array, Array]) -> None:
-        lots = np.zeros((2, len(keys)), np.int64)
+        lots, signed, unknown = np.zeros((3, 2, len(keys)), np.int64)
         arrived = np.zeros((2, len(keys)), np.int64)
         for side, rows in ((0, a), (1, b)):
             lots[side, at[side]], arrived[side, at[side]] = rows["lots"], rows["arrived"]
+            signed[side, at[side]], unknown[side, at[side]] = rows["signed"], rows["unknown"]
             self.prints[side] += int(rows["prints"].sum())
             self.lots[side] += int(rows["lots"].sum())
             self.unknown[side] += int(rows["unknown"].sum())
-        self.common += int(lots.min(axis=0).sum())
+        common = int(lots.min(axis=0).sum())
+        split = ((lots - unknown + signed) // 2, (lots - unknown - signed) // 2, unknown)  # bought, sold, neither is known
+        self.sides_apart += common - sum(int(part.min(axis=0).sum()) for part in split)
+        self.common += common
         self.either += int(lots.max(axis=0).sum())
         lead = (arrived[1] - arrived[0])[(arrived > 0).all(axis=0)]
         self.lead_ms.add(lead / 1e6)
@@ -154,6 +159,7 @@ class TradeDifferences:
             "dropped": self.dropped,
             "common_lots": self.common,
             "either_lots": self.either,
+            "sides_apart_lots": self.sides_apart,
             "side_sources": [{source.name.lower(): int(counts[source]) for source in SideSource} for counts in self.sources],
             "shift_ticks_p50": self.shift_ticks.quantile(0.5),
             "delta_apart_lots": self.delta_apart,

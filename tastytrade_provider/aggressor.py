@@ -9,6 +9,9 @@ Rules, in order of trust (Lee and Ready 1991; Ellis, Michaely and O'Hara 2000):
 
 Prices are compared to within a ten-thousandth of a tick, since the sum of a bid and an ask is rounded. A correction or cancel gets a side by the same
 rules and leaves no trace: it speaks of an earlier trade. What no rule can tell stays UNKNOWN.
+
+The tick rule's memory ends with the session: who comes in the next one, or asks for its trades later, does not know the prices before its open, and the
+opening auction, which often has no flag, must not have another side for those who were there the day before.
 """
 
 from __future__ import annotations
@@ -17,18 +20,28 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .errors import UsageError
 from .jit import kernel
 from .model import OFF_STEP_TOLERANCE, SideSource, TradeBatch
+from .sessions import sessions_between
 
 Quotes = Literal["embedded", "apart"]
+
+_NEVER_NS = np.iinfo(np.int64).max
 
 
 @kernel
 def _classify(
-    state: Any, apart: bool, trust_flags: bool, same: float, price: Any, bid: Any, ask: Any, action: Any, side: Any, source: Any, counts: Any
-) -> None:  # fmt: skip
-    """Fill side and source in place. state: [last price, last direction], NaN and 0 before the first trade. Prices nearer than `same` are one."""
-    for i in range(len(price)):
+    state: Any, apart: bool, trust_flags: bool, same: float, first: int, until_ns: int, time: Any, price: Any, bid: Any, ask: Any, action: Any,
+    side: Any, source: Any, counts: Any,
+) -> int:  # fmt: skip
+    """Fill side and source in place from row `first` on, up to the first new trade at or after `until_ns`, whose row is returned, or the end.
+
+    state: [last price, last direction], NaN and 0 before the first trade. Prices nearer than `same` are one.
+    """
+    for i in range(first, len(price)):
+        if action[i] == 0 and time[i] >= until_ns:
+            return i
         p, b, a = price[i], bid[i], ask[i]
         direction = 1.0 if p - state[0] > same else (-1.0 if state[0] - p > same else state[1])
         if not (trust_flags and side[i] != 0):
@@ -47,10 +60,11 @@ def _classify(
         if action[i] == 0:
             state[0], state[1] = p, direction
             counts[source[i]] += 1
+    return len(price)
 
 
 class AggressorClassifier:
-    """Sides for one contract's trades, in order, with the tick rule's memory carried from batch to batch.
+    """Sides for one contract's trades, in order, with the tick rule's memory carried from batch to batch of a session.
 
     quotes  "embedded" where each print carries the quote it met, "apart" where quotes come as messages of their own.
     trust_flags=False withholds the exchange's flags, to measure the rules against them.
@@ -62,6 +76,7 @@ class AggressorClassifier:
         self._apart, self._trust = quotes == "apart", trust_flags
         self._state = np.array([np.nan, 0.0])
         self._counts = np.zeros(4, np.int64)
+        self._until_ns = np.iinfo(np.int64).min  # the open of the next session
 
     @property
     def counts(self) -> dict[str, int]:
@@ -73,8 +88,20 @@ class AggressorClassifier:
         side = batch.side.copy()
         source = batch.side_source.copy()  # where a flag is trusted, so is where it came from
         same = OFF_STEP_TOLERANCE * batch.contract.tick_size
-        _classify(self._state, self._apart, self._trust, same, batch.price, batch.bid, batch.ask, batch.action, side, source, self._counts)
+        columns = batch.time_ns, batch.price, batch.bid, batch.ask, batch.action, side, source, self._counts
+        first = 0
+        while (first := _classify(self._state, self._apart, self._trust, same, first, self._until_ns, *columns)) < len(side):
+            self._begin_session(batch.contract.calendar, int(batch.time_ns[first]))
         return batch.replace(side=side, side_source=source)
+
+    def _begin_session(self, calendar: str, time_ns: int) -> None:
+        self._state[:] = np.nan, 0.0
+        try:
+            table = sessions_between(calendar, time_ns, time_ns)
+        except UsageError:  # a time that no calendar knows
+            self._until_ns = _NEVER_NS
+        else:
+            self._until_ns = int(table.open_ns[table.index_at(time_ns) + 1])
 
 
 def classify(batch: TradeBatch, quotes: Quotes = "embedded", *, trust_flags: bool = True) -> TradeBatch:

@@ -227,6 +227,7 @@ class BarBuilder:
         time, n, bars = self.ledger.time_ns, len(self.ledger), list[Bar]()
         while first < n:
             start_ns = int(time[first])
+            self._since_ns = min(self._since_ns or start_ns, start_ns)
             opened, until = self._session
             if not opened <= start_ns < until:
                 table = self._cover(start_ns, int(time[-1])).table
@@ -320,8 +321,6 @@ class BarBuilder:
 
     def _cover(self, start_ns: int, end_ns: int) -> Grid:
         grid = self._grid
-        if grid is None:
-            self._since_ns = start_ns
         if grid is None or not grid.covers(start_ns, end_ns):
             start_ns = min(start_ns, int(self.ledger.time_ns[0]))
             self._grid = grid = Grid(self.contract, self.timeframe, self.reset, start_ns, end_ns + DAY_NS)

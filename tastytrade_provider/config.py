@@ -38,7 +38,7 @@ def load(source: str | Path | Mapping[str, Any] | Settings | None = None, *, loo
     """
     if isinstance(source, Settings):
         return source
-    given = from_mapping(source or {}) if source is None or isinstance(source, Mapping) else from_file(Path(source))
+    given = from_mapping(source or {}) if source is None or isinstance(source, Mapping) else from_file(_path(source))
     values = given.filled(SECRETS)
     if given.lines:  # a file, where secrets have no place
         for (section, name), names in SECRETS.items():
@@ -64,6 +64,13 @@ def load(source: str | Path | Mapping[str, Any] | Settings | None = None, *, loo
     if lines:  # raised out here, so that no error with the values inside hangs on to this one
         raise ConfigError("\n".join(dict.fromkeys(text for _, text in sorted(lines))))
     return settings
+
+
+def _path(source: object) -> Path:
+    if isinstance(source, str | Path):
+        return Path(source)
+    accepted = "a path, a dict or Settings is accepted, or None for the environment alone"
+    raise ConfigError(f"config: a {type(source).__name__} is no configuration; {accepted}")  # and not what it holds, which may be a secret
 
 
 def _good(values: Mapping[str, Any], named: Mapping[Key, tuple[str, str]], bad: set[Key]) -> dict[Key, Any]:

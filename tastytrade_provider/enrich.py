@@ -139,6 +139,11 @@ class EnrichedProvider(DataProvider):
         provider, contract = self._tape(contract)
         return await provider.historical_trades(contract, start, end)
 
+    def begins_in_doubt(self, contract: Contract) -> bool:
+        """As the provider says whose trades they are."""
+        provider, contract = self._tape(contract)
+        return provider.begins_in_doubt(contract)
+
     async def earliest(self, contract: Contract, timeframe: str = "1d") -> pd.Timestamp:
         """The start of the first bar."""
         return await self.bars.earliest(contract, timeframe)

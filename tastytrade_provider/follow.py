@@ -45,7 +45,7 @@ class Following:
         self._has_begun = False
         self._lacks: tuple[int, str] | None = None  # since when trades are missing, and why: until the first live one
         self._filled: Array | None = None  # indices of the trades that were fetched, ascending, as long as a live one may be among them
-        self._filled_ns = 0
+        self._filled_ns = self._made_ns = 0  # exchange time of the newest of them, and of those that were made of lesser events: they have no index
         self._running: asyncio.Task[None] | None = None
         self._has_ended = False
         self._is_filled = asyncio.Event()
@@ -139,7 +139,8 @@ class Following:
                 self._filled = None
             else:
                 at = np.minimum(np.searchsorted(self._filled, batch.index), len(self._filled) - 1)
-                batch = batch[(batch.action != Action.NEW) | (self._filled[at] != batch.index)]
+                is_told = np.where(batch.index < 0, batch.time_ns <= self._made_ns, self._filled[at] == batch.index)
+                batch = batch[(batch.action != Action.NEW) | ~is_told]
         new = batch.time_ns[batch.action == Action.NEW]
         if new.size:
             first_ns = int(new.min())
@@ -177,10 +178,13 @@ class Following:
             return
         self.problem = None
         self.covered_ns = opened_ns if known_ns is None else known_ns
-        if provider.playback is not None and known_ns is None and (not len(found) or int(found.time_ns.min()) - opened_ns > _THIN_NS):
-            self.covered_ns = int(found.time_ns.min()) if len(found) else None  # what is played begins with its first trade
+        first_ns = int(found.time_ns.min()) if len(found) else None
+        is_late = known_ns is None and (first_ns is None or first_ns - opened_ns > _THIN_NS)
+        if is_late and (provider.playback is not None or provider.begins_in_doubt(contract)):  # what is played begins with its first trade
+            self.covered_ns = first_ns
         if len(found) and not self._has_ended:
             self._filled, self._filled_ns = np.sort(found.index), int(found.time_ns.max())
+            self._made_ns = int(found.time_ns[found.index < 0].max(initial=0))
             self._waiting.append(found)
 
 

@@ -15,7 +15,7 @@ from .forming import Forming
 from .grid import Grid
 from .ledger import Ledger, countable
 from .levels import grouped, millionths, profile
-from .model import Array, Contract, Int64, Timeframe, TradeBatch, TradeFlag
+from .model import Array, Contract, Int64, Timeframe, TradeBatch, TradeFlag, check_contract
 from .sessions import parse_reset
 
 if TYPE_CHECKING:
@@ -248,9 +248,14 @@ class BarTrades:
         return np.ascontiguousarray(self.rows[:, k.SESSION])
 
 
+def _batch(trades: TradeBatch | pd.DataFrame, contract: Contract) -> TradeBatch:
+    check_contract(contract)
+    return trades if isinstance(trades, TradeBatch) else TradeBatch.from_dataframe(trades, contract)
+
+
 def in_order(trades: TradeBatch | pd.DataFrame, contract: Contract) -> Mapping[str, Array]:
     """Columns time_ns, ticks, lots, side, side_source of trades in any order: in order, corrections and cancels applied, spread legs left out."""
-    batch = trades if isinstance(trades, TradeBatch) else TradeBatch.from_dataframe(trades, contract)
+    batch = _batch(trades, contract)
     if _is_ready(batch.columns, 0, len(batch)):
         return batch.columns
     ledger = Ledger()
@@ -260,7 +265,7 @@ def in_order(trades: TradeBatch | pd.DataFrame, contract: Contract) -> Mapping[s
 
 def build_history(trades: TradeBatch | pd.DataFrame, timeframe: str | Timeframe, contract: Contract, reset: str = "session_open") -> BarHistory:
     """Bars, footprint and CVD of trades in any order, corrections and cancels applied, spread legs left out: the state a BarBuilder would end in."""
-    batch = trades if isinstance(trades, TradeBatch) else TradeBatch.from_dataframe(trades, contract)
+    batch = _batch(trades, contract)
     frame, anchor = Timeframe.parse(timeframe), parse_reset(reset)
     try:
         return _history(batch.columns, frame, contract, anchor, is_sure=False)

@@ -144,6 +144,7 @@ def _whole(value: Any, ratio: tuple[int, int]) -> Any:
     return steps.astype(np.int64) if isinstance(steps, np.ndarray) else int(steps)
 
 
+_LONGEST = {"d": 366, "w": 53, "mo": 12}  # a year: sessions are known for some twenty only, and a bar needs some on either side
 _UNIT_NS = {"s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
 _TIMEFRAME = re.compile(r"([1-9][0-9]{0,8})(mo|[smhdwtvr])")
 
@@ -171,6 +172,8 @@ class Timeframe:
         frame = cls(int(match[1]), found)
         if frame.is_intraday and frame.ns > 24 * _UNIT_NS["h"]:
             raise UnsupportedTimeframe(f"timeframe {text!r} is longer than a session; use d, w or mo")
+        if frame.n > _LONGEST.get(frame.unit, frame.n):
+            raise UnsupportedTimeframe(f"timeframe {text!r} is longer than a year; up to 366d, 53w or 12mo is accepted")
         return frame
 
     def __str__(self) -> str:
@@ -345,6 +348,8 @@ class TradeBatch:
         """
         import pandas as pd
 
+        if not isinstance(df, pd.DataFrame):
+            raise UsageError(f"{str(df)[:80]} is a {type(df).__name__}; a TradeBatch or a pandas DataFrame of trades is accepted")
         missing = [name for name in ("price", "size") if name not in df.columns]
         if "time" not in df.columns and not isinstance(df.index, pd.DatetimeIndex):
             missing.insert(0, "time")
@@ -436,6 +441,11 @@ class Quote:
     ask_size: float | None
 
 
+def _decimal(size: float) -> float:
+    """`kernels.decimal` for one number, which needs no numpy: a difference of sizes as the float nearest its nine decimals."""
+    return round(size * 1e9) / 1e9 if abs(size) < 9e6 else size
+
+
 @dataclass(frozen=True, slots=True)
 class Bar:
     """Trades from `start_ns` up to, not including, `end_ns`. Prices in price units, volumes in contracts.
@@ -469,12 +479,12 @@ class Bar:
     @property
     def delta(self) -> float | None:
         """Volume delta in contracts: bought minus sold."""
-        return None if self.buy_volume is None or self.sell_volume is None else self.buy_volume - self.sell_volume
+        return None if self.buy_volume is None or self.sell_volume is None else _decimal(self.buy_volume - self.sell_volume)
 
     @property
     def unknown_volume(self) -> float | None:
         """Volume whose aggressor no rule could tell, in contracts."""
-        return None if self.buy_volume is None or self.sell_volume is None else self.volume - self.buy_volume - self.sell_volume
+        return None if self.buy_volume is None or self.sell_volume is None else _decimal(self.volume - self.buy_volume - self.sell_volume)
 
 
 @dataclass(frozen=True, slots=True)

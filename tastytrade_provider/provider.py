@@ -60,6 +60,8 @@ class ProviderStatus:
     """A provider's health at one moment.
 
     since_ns       UTC ns at which `state` began            lag_ms   receive time minus exchange time of the newest trade, None before the first
+    problem        why nothing can come now, in words; None while the feed stands, or was closed by the program
+    attempts       how often it was tried in vain to bring a lost feed back; 0 once it is
     trades         rows that became trades                  rejected rows that could not be read: counted here, the latest kept raw in rejects
     duplicates     rows seen before, ignored                orphans  corrections and cancels of a trade never seen
     excluded       rows filtered by configuration, by reason sides   trades by side source
@@ -90,6 +92,8 @@ class ProviderStatus:
     token_level: str | None = None
     notes: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
+    problem: str | None = None
+    attempts: int = 0
 
 
 class GapLog:
@@ -382,6 +386,10 @@ class DataProvider(ABC):
     async def historical_trades(self, contract: Contract, start: Time = None, end: Time = None) -> TradeBatch:
         """The trades of a range, oldest first; `start` None: the current session. Raises NoData where the market was open and nothing came."""
         raise self._lacks("historical trades")
+
+    def begins_in_doubt(self, contract: Contract) -> bool:
+        """Whether the contract's last `historical_trades` may lack trades before its first one, because nothing tells that there were none."""
+        return False
 
     async def earliest(self, contract: Contract, timeframe: str = "1d") -> pd.Timestamp:
         """The start of the first bar the feed has."""

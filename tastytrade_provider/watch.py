@@ -110,8 +110,8 @@ class Watched:
             "sell_volume": size(sell),
             "unknown_volume": size(volume - buy - sell),
             "delta": size(buy - sell),
-            "cvd_high": size(max((lots(update.values["cvd_high"]) for update in updates), default=0)),
-            "cvd_low": size(min((lots(update.values["cvd_low"]) for update in updates), default=0)),
+            "cvd_high": size(max(lots(update.values["cvd_high"]) for update in updates)) if updates else None,
+            "cvd_low": size(min(lots(update.values["cvd_low"]) for update in updates)) if updates else None,
             "cvd_since": None if self.live.cvd.since_ns is None else _iso(self.live.cvd.since_ns),
             "poc": Footprint.merged(self.contract, cells).poc if cells else None,
             "open": bars[0].open if bars else None,
@@ -217,14 +217,15 @@ def _cells(one: Watched) -> tuple[str, ...]:
     """A row, in the order of `_COLUMNS`."""
     forming, cvd = one.live.forming, one.live.cvd
     delta = forming.bar.delta if forming else None
+    value, high, low = cvd[:3] if cvd.since_ns is not None else (None, None, None)  # before a trade nothing was counted
     return (
         one.contract.symbol,
         "-" if one.last is None else f"{one.last:.10g}",
-        "-" if delta is None else _signed(delta),
-        _signed(cvd.value),
+        _signed(delta),
+        _signed(value),
         "-" if cvd.since_ns is None else f"{_iso(cvd.since_ns)[11:16]}Z",
-        _signed(cvd.high),
-        _signed(cvd.low),
+        _signed(high),
+        _signed(low),
         _shares(one.by_source),
         f"{one.trades:,}",
         f"{one.rate:.0f}",
@@ -241,6 +242,8 @@ def _shares(by_source: Mapping[str, int]) -> str:
     return f"{name} {100 * by_source[name] / total:.4g}%"
 
 
-def _signed(value: float) -> str:
+def _signed(value: float | None) -> str:
+    if value is None:
+        return "-"
     colour = "green" if value > 0 else "red" if value < 0 else "white"
     return f"[{colour}]{value:+,.10g}[/]" if value else "0"

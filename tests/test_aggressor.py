@@ -91,6 +91,22 @@ def test_what_speaks_of_an_earlier_trade_leaves_no_trace_in_the_tick_rule(action
     assert classifier.counts == {"exchange": 0, "quote": 0, "tick": 3, "none": 1}
 
 
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_the_tick_rule_does_not_remember_the_session_before_so_that_an_opening_auction_has_no_side(pieces: int) -> None:
+    halt_ns = int(pd.Timestamp("2026-03-02T22:00Z").value)  # Monday 16:00 in Chicago; the next session opens an hour later
+    at_s = [-2, -1, 3600, 3601, 3602]
+    batch = a_batch(time_ns=[halt_ns + s * 10**9 for s in at_s], price=[6000.0, 6000.25, 5990.0, 5990.0, 5990.25])
+    classifier = AggressorClassifier()
+    found = TradeBatch.concat([classifier.classify(piece) for piece in ([batch] if pieces == 1 else [batch[:2], batch[2:3], batch[3:]])])
+    assert found.side.tolist() == [UNKNOWN, BUY, UNKNOWN, UNKNOWN, BUY]
+    assert found[2:].side.tolist() == classify(batch[2:]).side.tolist()  # as for those who come or ask later
+    assert classifier.counts == {"exchange": 0, "quote": 0, "tick": 2, "none": 3}
+
+
+def test_a_time_that_no_calendar_knows_has_sides_all_the_same() -> None:
+    assert classify(a_batch(time_ns=[2**62, 2**62 + 1], price=[6000.0, 6000.25])).side.tolist() == [UNKNOWN, BUY]
+
+
 def by_definition(prices: list[int], quotes: list[tuple[int, int] | None], flags: list[int], kind: Quotes) -> list[tuple[int, int]]:
     """Lee and Ready 1991; Ellis, Michaely and O'Hara 2000, in ticks."""
     out, direction, last = [], 0, None

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tastytrade_provider import history as history_module
 from tastytrade_provider.bars import BarBuilder, BarHistory, build_bars, build_footprint, build_history
 from tastytrade_provider.errors import UsageError
-from tastytrade_provider.history import Footprint
+from tastytrade_provider.history import Footprint, build_bar_trades
 from tastytrade_provider.model import Action, Bar, Contract, Gap, TradeBatch, TradeFlag
 from tests.checks.builders import ES, a_batch
 from tests.checks.oracle import HOUR, MINUTE, SECOND, Session, a_tape, cut, index_of, made_bars, made_cvd, rows_of, said, sessions, utc
@@ -587,6 +587,13 @@ def test_cvd_says_from_when_it_counts() -> None:
     assert builder.cvd.since_ns == opened
 
 
+def test_cvd_counts_from_the_earliest_trade_whichever_came_first() -> None:
+    builder = BarBuilder(ES, "1m")
+    builder.add(a_batch(time_ns=[OPEN + 130 * SECOND], index=[3], side=1))
+    builder.add(a_batch(time_ns=[OPEN + 70 * SECOND], index=[2], side=1))
+    assert (builder.cvd.value, builder.cvd.since_ns) == (2.0, OPEN + 70 * SECOND)
+
+
 # -- gaps
 
 
@@ -690,3 +697,18 @@ def test_a_trade_that_a_correction_makes_the_leg_of_a_spread_counts_no_more_live
         assert [bar.volume for bar in builder.add(tape)] == [7]
         assert [(bar.volume, bar.revision) for bar in builder.add(correction)] == [(2, 1)]
         assert build_bars(several(tape, correction), "1m", ES)["volume"].tolist() == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("trades", "contract", "says"),
+    [
+        (None, ES, "None is a NoneType; a TradeBatch or a pandas DataFrame of trades is accepted"),
+        ([1], ES, r"\[1\] is a list; a TradeBatch or a pandas"),
+        (None, None, "None is a NoneType; a Contract is accepted"),
+        (a_batch(), None, "None is a NoneType; a Contract is accepted"),
+    ],
+)
+def test_what_is_no_trades_or_no_contract_is_refused_with_what_would_be(trades: Any, contract: Any, says: str) -> None:
+    for build in (build_bars, build_footprint, build_bar_trades):
+        with pytest.raises(UsageError, match=says):
+            build(trades, "5m", contract)

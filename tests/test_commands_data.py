@@ -7,6 +7,7 @@ import importlib.metadata
 import re
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,16 @@ def test_a_good_machine_has_no_failure_and_the_configured_provider_answers(tmp_p
     assert {check["status"] for check in checks.values()} <= {"OK", "WARN"}
     assert all(check["todo"] for check in checks.values() if check["status"] != "OK")
     assert checks["tastytrade.client_secret"]["text"] == "not set, and not needed"
+
+
+def test_a_feed_that_is_lost_again_as_soon_as_it_stands_fails_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = ReplayProvider.status
+    monkeypatch.setattr(ReplayProvider, "status", lambda self: replace(status(self), problem="connection lost: reset by peer", attempts=1))
+    code, checks = checked(capsys, config_path=recorded(tmp_path))
+    assert (code, checks["provider replay"]["status"]) == (1, "FAIL")
+    assert checks["provider replay"]["text"] == "connected, and lost again: connection lost: reset by peer"
 
 
 def test_what_is_wrong_fails_with_what_to_do_and_never_with_a_secret(

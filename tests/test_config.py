@@ -453,3 +453,9 @@ def test_any_other_address_needs_the_token(host: str, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("timeframe", ["5s", "1m", "15m", "1h", "1d", "1w", "1mo", "133t", "1000v", "8r"])
 def test_every_promised_timeframe_is_accepted(timeframe: str) -> None:
     assert load({"timeframe": timeframe}).timeframe == timeframe
+
+
+@pytest.mark.parametrize("source", [5, [SECRET], b"config.yaml"])
+def test_what_is_no_configuration_is_refused_by_its_kind_alone(source: object) -> None:
+    accepted = "a path, a dict or Settings is accepted, or None for the environment alone"
+    assert refusal(source) == [f"config: a {type(source).__name__} is no configuration; {accepted}"]

@@ -29,6 +29,12 @@ def trades(*index: int, contract: Contract = ES, action: Action = Action.NEW) ->
     return a_batch(contract, time_ns=[opening() + i * 10**9 for i in index], index=list(index), action=[int(action)] * n)
 
 
+def unnumbered(*second: int) -> TradeBatch:
+    """The same, made of lesser events."""
+    batch = trades(*second)
+    return batch.replace(index=batch.index * 0 - 1)
+
+
 class Feed(DataProvider):
     """A tap for each contract, and a past to be asked for."""
 
@@ -110,6 +116,13 @@ async def test_a_straggler_behind_the_first_trades_that_were_not_fetched_comes_o
 
 
 @both
+async def test_trades_without_a_number_are_told_apart_by_their_time(how: str) -> None:
+    feed = Feed({ES.symbol: unnumbered(1, 2, 3)})
+    items = await followed(feed, unnumbered(2, 3), unnumbered(3, 4), unnumbered(5), how=how)
+    assert [(ns - opening()) // 10**9 for item in items if isinstance(item, TradeBatch) for ns in item.time_ns.tolist()] == [1, 2, 3, 4, 5]
+
+
+@both
 @pytest.mark.parametrize("error", [NoData("they go back to 14:00 only"), ConnectionLost("no answer")])
 async def test_where_they_cannot_be_fetched_a_gap_from_the_open_comes_before_the_first_live_trade(how: str, error: Exception) -> None:
     gap = Gap(ES, OPENED_NS, opening() + 7 * 10**9 + 1, "no history")
@@ -127,6 +140,17 @@ async def test_what_is_played_begins_with_its_first_trade() -> None:
     feed = Feed({ES.symbol: NoData("nothing was played yet")})
     feed.playback = Pace()
     assert told(await followed(feed, trades(7), how="iterated")) == [7]
+
+
+@pytest.mark.parametrize(("in_doubt", "covered_ns"), [(True, opening() + 10**9), (False, OPENED_NS)])
+async def test_where_nobody_knows_of_trades_before_the_first_fetched_it_is_complete_since_that_one_and_not_since_the_open(
+    in_doubt: bool, covered_ns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = Feed({ES.symbol: trades(1, 2)})
+    monkeypatch.setattr(feed, "begins_in_doubt", lambda contract: in_doubt and contract == ES)
+    following = feed.follow_trades(ES)
+    assert told([await anext(following)]) == [1, 2]
+    assert following.covered_ns == covered_ns
 
 
 @both

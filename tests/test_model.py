@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tastytrade_provider.errors import MissingColumns, UnsupportedTimeframe, UsageError
+from tastytrade_provider.kernels import decimal
 from tastytrade_provider.model import COLUMNS, Action, AggressorSide, Contract, SideSource, Timeframe, TradeBatch, TradeFlag
 from tests.checks.builders import ES, a_bar, a_batch
 
@@ -52,7 +55,7 @@ def test_a_contract_without_a_step_is_refused(name: str, value: float) -> None:
         Contract("ES", "/ESZ6", **{name: value})
 
 
-@pytest.mark.parametrize("text", ["5s", "1m", "15m", "24h", "1440m", "86400s", "1d", "1w", "1mo", "133t", "1000v", "8r"])
+@pytest.mark.parametrize("text", ["5s", "1m", "15m", "24h", "1440m", "86400s", "1d", "366d", "1w", "53w", "1mo", "12mo", "133t", "1000v", "8r"])
 def test_a_timeframe_comes_back_as_it_was_written(text: str) -> None:
     frame = Timeframe.parse(text)
     assert str(frame) == text
@@ -72,6 +75,12 @@ def test_what_is_no_timeframe_is_refused_with_what_would_be_one(text: Any) -> No
 @pytest.mark.parametrize("text", ["25h", "1441m", "86401s"])
 def test_a_timeframe_longer_than_a_session_is_refused(text: str) -> None:
     with pytest.raises(UnsupportedTimeframe, match=f"timeframe '{text}' is longer than a session; use d, w or mo"):
+        Timeframe.parse(text)
+
+
+@pytest.mark.parametrize("text", ["367d", "999999999d", "54w", "13mo", "500mo"])
+def test_a_timeframe_longer_than_a_year_is_refused(text: str) -> None:
+    with pytest.raises(UnsupportedTimeframe, match=f"timeframe '{text}' is longer than a year; up to 366d, 53w or 12mo is accepted"):
         Timeframe.parse(text)
 
 
@@ -204,3 +213,14 @@ def test_a_frame_that_is_none_of_trades_is_refused_with_what_offended(frame: pd.
 def test_delta_and_unknown_volume_are_missing_where_the_split_is() -> None:
     assert (a_bar(buy=3, sell=1, volume=5.0).delta, a_bar(buy=3, sell=1, volume=5.0).unknown_volume) == (2, 1)
     assert (a_bar(buy=None).delta, a_bar(buy=None).unknown_volume) == (None, None)
+
+
+def test_the_delta_of_fractional_sizes_is_the_decimal_that_one_would_write() -> None:
+    bar = a_bar(buy=0.3, sell=0.1, volume=0.6)
+    assert (bar.delta, bar.unknown_volume) == (0.2, 0.2)
+    assert (a_bar(buy=None, sell=None).delta, a_bar(buy=None, sell=None).unknown_volume) == (None, None)
+
+
+@given(st.floats(0), st.floats(0))
+def test_the_delta_of_a_bar_is_that_of_the_indicators(buy: float, sell: float) -> None:
+    np.testing.assert_equal(a_bar(buy=buy, sell=sell, volume=1.0, min_delta=0.0, max_delta=0.0).delta, float(decimal(buy - sell)) + 0.0)

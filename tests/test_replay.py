@@ -335,6 +335,11 @@ async def test_history_is_what_was_played_and_never_beyond_the_clock(tmp_path: P
     async with ReplayProvider(tmp_path, "max", start="end") as replay:
         whole = await replay.historical_trades(ES, "2026-01-01T00:00Z")
         assert whole.index.tolist() == every.index.tolist()
+        assert replay.begins_in_doubt(ES)  # the recording begins with 14:30
+        assert len(await replay.historical_trades(ES, "2026-11-24T14:30:00Z")) == 2000
+        assert not replay.begins_in_doubt(ES)
+        assert len(await replay.historical_trades(ES)) == 2000
+        assert replay.begins_in_doubt(ES)  # in the middle of its session
         cut = await replay.historical_trades(ES, "2026-11-24T14:30:10Z", "2026-11-24T14:30:20Z")
         assert len(cut) == 10 * 20
         bars = await replay.historical_bars(ES, "1m", "2026-11-24T14:31:00Z", hours="rth")

@@ -12,18 +12,19 @@ from rich.text import Text
 from tastytrade_provider.commands.show import _health
 from tastytrade_provider.indicators import IndicatorManager
 from tastytrade_provider.provider import DataProvider, ProviderStatus
-from tastytrade_provider.watch import Table, Watched, bar_record
+from tastytrade_provider.watch import Table, Watched, bar_record, table
 from tests.checks.builders import ES, a_batch
 
 
 class Down(DataProvider):
     """A provider whose connection broke at 19:36:02 UTC."""
 
-    def __init__(self, state: Any) -> None:
+    def __init__(self, state: Any, problem: str | None = None) -> None:
         self.state: Any = state
+        self.problem = problem
 
     def status(self) -> ProviderStatus:
-        return ProviderStatus(self.state, 1_795_376_162_000_000_000, delta_source="time_and_sale")
+        return ProviderStatus(self.state, 1_795_376_162_000_000_000, delta_source="time_and_sale", problem=self.problem)
 
     is_connected = connect = disconnect = resolve = contracts = None  # type: ignore[assignment]
 
@@ -40,6 +41,12 @@ class Down(DataProvider):
 )
 def test_nothing_is_said_to_be_lost_only_where_that_can_be_known(state: str, says: str) -> None:
     assert _health(Down(state)) == f"{state}, delta from time_and_sale; {says}"
+
+
+def test_why_nothing_comes_is_said_beside_it() -> None:
+    assert _health(Down("disconnected", "the login was refused")) == (
+        "disconnected, delta from time_and_sale; no data since 19:36:02 UTC: the login was refused"
+    )
 
 
 ROW = (
@@ -76,3 +83,13 @@ def test_configured_indicators_are_kept_beside_those_of_the_table() -> None:
     watched = Watched(ES, "1m", IndicatorManager(), ["rsi", "cvd"])
     watched.add(a_batch())
     assert {"rsi", "cvd", "delta", "hidden"} <= set(bar_record(watched.bars()[-1]))
+
+
+def test_before_the_first_trade_nothing_is_shown_as_a_zero_that_nobody_counted() -> None:
+    watched = Watched(ES, "1m", IndicatorManager())
+    [row] = table([watched], "a title").rows
+    shown = dict(zip(("symbol", "last", "delta", "CVD", "since", "high", "low", "sides", "trades", "/s", "divergence"), row, strict=True))
+    assert shown == dict.fromkeys(shown, "-") | {"symbol": ES.symbol, "sides": "no trade yet", "trades": "0", "/s": "0"}
+    assert (watched.summary()["cvd_high"], watched.summary()["cvd_low"]) == (None, None)
+    watched.add(a_batch(side=[0]))
+    assert table([watched], "a title").rows[0][2:7:3] == ("0", "0")  # delta and high: a trade came, and its side is not known

@@ -120,6 +120,10 @@ class AbProvider(DataProvider):
         """The primary's."""
         return await self.primary.historical_trades(contract, start, end)
 
+    def begins_in_doubt(self, contract: Contract) -> bool:
+        """As the primary says."""
+        return self.primary.begins_in_doubt(contract)
+
     async def earliest(self, contract: Contract, timeframe: str = "1d") -> pd.Timestamp:
         """The primary's."""
         return await self.primary.earliest(contract, timeframe)
@@ -203,7 +207,7 @@ class AbProvider(DataProvider):
                     del self._streams[key]
                     self.shadow.unwatch(key)
                 elif self._failover_s is not None:
-                    stream.judge(now_ns, int(self._failover_s * 1e9), self.primary.is_connected, self.shadow.beats.get(key, 0))
+                    stream.judge(now_ns, int(self._failover_s * 1e9), self.primary.is_connected, self.shadow.beat_of(key))
 
     def _serve(self, items: list[tuple[int, Any]]) -> None:
         for key, item in items:

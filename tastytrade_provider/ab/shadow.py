@@ -143,6 +143,10 @@ class Shadow:
         self._serving[key] = since_ns
         self._send(("serve", key, since_ns))
 
+    def beat_of(self, key: int) -> int:
+        """When its newest item of a stream arrived (monotonic ns); 0 where none did, or none will any more."""
+        return 0 if key in self._refused or None in self._refused else self.beats.get(key, 0)
+
     def rest(self, key: int) -> None:
         """No longer."""
         self._serving.pop(key, None)

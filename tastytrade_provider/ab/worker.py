@@ -112,6 +112,7 @@ class Worker:
         if comparison is None:
             comparison = Comparison(watch.name, watch.contract.tick_size, self._labels, limits=self._limits)
             self._comparisons[watch.name] = comparison
+        comparison.expect(watch.kind)
         stream = self._streams[watch.key] = Stream(watch, comparison, self._warm_s)
         stream.task = asyncio.create_task(self._follow(stream))
 
@@ -262,7 +263,8 @@ def main() -> None:
     """Run, speaking over standard input and output; what anybody prints goes to the error output."""
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the primary's process says when it is over
+    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C, and who stops a service, reach both; the primary's process says when it is over
+        signal.signal(number, signal.SIG_IGN)
     asyncio.run(_run(sys.stdin.buffer, sink))
     os._exit(0)  # the thread that listens cannot be told to stop, and the interpreter would not end in peace while it reads
 

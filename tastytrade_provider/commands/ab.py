@@ -17,6 +17,7 @@ from ..errors import FeedError, NoData
 from ..migration import Result
 from ..model import Timeframe
 from ..provider import DataProvider, Subscription
+from .ending import sigterm_as_ctrl_c
 from .migrate_compare import tell
 
 _START_S = 60.0
@@ -36,7 +37,12 @@ def run(*, minutes: float, symbols: tuple[str, ...], timeframe: str | None, out:
     if not as_json:
         click.echo(f"note: comparing {' and '.join(provider.labels)} for {minutes:g} min", err=True)
     comparing = _Comparing(provider)
-    results = asyncio.run(comparing.run(symbols or tuple(settings.symbols), timeframe, minutes * 60))
+    with sigterm_as_ctrl_c():
+        results = asyncio.run(comparing.run(symbols or tuple(settings.symbols), timeframe, minutes * 60))
+    if comparing.lasted_s < minutes * 60:
+        lasted = round(comparing.lasted_s / 60, 2)
+        click.echo(f"note: ended after {lasted:g} of {minutes:g} min", err=True)
+        minutes = lasted
     results = _said_better(results, timeframe, minutes)
     code = tell(results, out, f"{provider.labels[0]} against {provider.labels[1]}", as_json=as_json)
     if all(result.check("nothing_compared").value for result in results):
@@ -45,22 +51,32 @@ def run(*, minutes: float, symbols: tuple[str, ...], timeframe: str | None, out:
 
 
 class _Comparing:
-    """The run, and what is told of it meanwhile."""
+    """The run, and what is told of it meanwhile.
+
+    lasted_s  for how long the two were compared
+    """
 
     def __init__(self, provider: AbProvider) -> None:
         self.provider = provider
+        self.lasted_s = 0.0
         self._subscriptions: list[Subscription[Any]] = []
         self._ended: set[int] = set()
         self._told = 0
         self._shadow_sent = False
 
     async def run(self, symbols: Sequence[str], timeframe: str, seconds: float) -> list[Result]:
-        """The differences after so many seconds of both."""
+        """The differences after so many seconds of both, or until Ctrl-C."""
         async with self.provider as provider:
             for symbol in symbols:
                 contract = await provider.resolve(symbol)
                 self._subscriptions += [subscription.on(_ignore) for subscription in _everything(provider, contract, timeframe)]
-            await self._sit_out(seconds)
+            try:
+                await self._sit_out(seconds)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.uncancel():
+                    raise
+                # Ctrl-C, once: that was the end, and what has been compared is still told
             if not await provider.shadow.ask(timeout_s=10):
                 logging.getLogger(__name__).warning("the shadow's process did not answer; the report is as of its last word")
             return provider.report()
@@ -82,7 +98,7 @@ class _Comparing:
         """The time counts from the shadow's first item; a shadow that sends none for a minute is not waited for."""
         clock = asyncio.get_running_loop().time
         latest_s, until_s = clock() + _START_S, None
-        while until_s is None or clock() < until_s:
+        while until_s is None or self.lasted_s < seconds:
             self._shadow_sent = self._shadow_sent or any(self.provider.shadow.beats.values())
             if not self._shadow_sent and (refusal := self.provider.shadow.refusal) is not None:
                 raise FeedError(f"{self.provider.labels[1]}: {refusal}")
@@ -90,6 +106,7 @@ class _Comparing:
             if until_s is None and (self._shadow_sent or clock() >= latest_s):
                 until_s = clock() + seconds
             await asyncio.sleep(_LOOK_S if until_s is None else max(0.0, min(_LOOK_S, until_s - clock())))
+            self.lasted_s = 0.0 if until_s is None else min(seconds, seconds - (until_s - clock()))
 
     def _tell(self) -> None:
         """What befell the shadow since the last time, and the primary's subscriptions that have ended; raises where all did before anything came."""

@@ -76,7 +76,7 @@ async def _trades(path: Path, symbol: str | None) -> tuple[Contract, TradeBatch]
         if symbol is None and len(recorded) != 1:
             raise UsageError(f"{path} holds {', '.join(contract.symbol for contract in recorded) or 'no contract'}; name one with --symbol")
         contract = recorded[0] if symbol is None else await provider.resolve(symbol)
-        return contract, await provider.historical_trades(contract, "1970-01-01T00:00:00Z")
+        return contract, await provider.historical_trades(contract, await provider.earliest(contract))
 
 
 def _span(bars: pd.DataFrame, zone: str) -> str:

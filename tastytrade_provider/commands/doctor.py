@@ -207,6 +207,7 @@ async def reachable(settings: Settings, timeout_s: float) -> list[Check]:
         async with asyncio.timeout(timeout_s):
             async with provider:
                 contract = await provider.resolve(symbol)
+                problem = provider.status().problem
     except MarketDataError as error:
         todo = "correct what it names" if isinstance(error, UsageError) else _advice(settings)
         return [*found, Check("FAIL", name, f"{type(error).__name__}: {error}", todo)]
@@ -214,6 +215,8 @@ async def reachable(settings: Settings, timeout_s: float) -> list[Check]:
         return [*found, Check("FAIL", name, f"no answer within {timeout_s:g} s", _advice(settings))]
     except Exception as error:  # of others than ours only the kind is told: what they say may hold a secret
         return [*found, Check("FAIL", name, type(error).__name__, _advice(settings))]
+    if problem is not None:
+        return [*found, Check("FAIL", name, f"connected, and lost again: {problem}", _advice(settings))]
     return [*found, Check("OK", name, f"connects; {symbol} is {contract.symbol}, expiry {contract.expiry or 'none'}")]
 
 

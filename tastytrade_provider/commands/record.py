@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from ..journal import Journal
 from ..provider import DataProvider, ProviderStatus, all_ended
 from ..registry import create_provider
 from ..warm import warm_up
+from .ending import sigterm_as_ctrl_c
 from .show import tell
 
 _TELL_EVERY_S = 5.0
@@ -34,9 +34,7 @@ def run(*, symbols: tuple[str, ...], seconds: float | None, path: Path | None, c
         raise NotSupported(f"provider '{provider.name}' has no raw feed to record; tastytrade and demo have")
     journal = cast(_Recordable, provider).journal = Journal(path or settings.journal.path)
     warm_up()
-    with suppress(ValueError):  # not the main thread
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # whoever runs it as a service ends it like Ctrl-C
-    with suppress(KeyboardInterrupt):  # the ordinary end: everything is closed by then
+    with sigterm_as_ctrl_c(), suppress(KeyboardInterrupt):  # the ordinary end: everything is closed by then
         asyncio.run(_record(provider, journal, symbols or tuple(settings.symbols), seconds))
     if journal.repaired:
         click.echo(f"note: {journal.repaired:,} bytes that an earlier crash left torn were cut off and kept beside the segment", err=True)

@@ -123,7 +123,8 @@ def _troubles(status: ProviderStatus) -> str:
         "corrections or cancels of unknown trades": status.orphans, "trades off the tick": status.off_tick,
         **{f"trades excluded as {name.replace('_', ' ')}": n for name, n in status.excluded.items()},
     }  # fmt: skip
-    silent = [_SILENT[status.state].format(time.strftime("%H:%M:%S UTC", time.gmtime(status.since_ns / 1e9)))] if status.state in _SILENT else []
+    why = f": {status.problem}" if status.problem else ""
+    silent = [_SILENT[status.state].format(time.strftime("%H:%M:%S UTC", time.gmtime(status.since_ns / 1e9))) + why] if status.state in _SILENT else []
     delayed = ["DELAYED DATA (token level demo)"] if status.token_level == "demo" else []
     return "; ".join([*silent, *delayed, *(f"{n:,} {what}" for what, n in counts.items() if n), *status.failed])
 

@@ -10,8 +10,8 @@ import ib_async
 from ib_async import BarDataList, Event, IBDefaults, StartupFetch, StartupFetchALL
 from ib_async import Contract as IbContract
 
-from ..config import Settings
-from ..errors import RequestTimeout
+from ..config import Settings, load
+from ..errors import ConfigError, RequestTimeout
 from ..model import Contract
 from ..provider import DataProvider
 from ..registry import create_provider
@@ -25,7 +25,8 @@ class IB(ib_async.IB):
     """ib_async's IB for market data from any provider: the same methods, their Async twins, events and types.
 
     provider  a DataProvider; without one the registry makes the one that `config` names
-    config    a path, a dict or Settings; without it ./config.yaml where there is one, and the environment TTP_*
+    config    a path, a dict or Settings; without it ./config.yaml where there is one, and the environment TTP_*. Where neither of them names a provider,
+              connecting raises ConfigError: the made-up market of `demo` is played to no one who did not ask for it
     clock     "now" in UTC nanoseconds, for a provider that plays another day and does not tell its clock
 
     Host, port and client id are accepted and not used. What the feed cannot give (depth, orders, accounts, news ...) raises NotSupported that names the
@@ -66,7 +67,7 @@ class IB(ib_async.IB):
         self.tradesEvent = Event("tradesEvent")
 
         def make() -> DataProvider:
-            return create_provider(_CONFIG if config is None and _CONFIG.is_file() else config) if provider is None else provider
+            return create_provider(_named() if config is None else config) if provider is None else provider
 
         self.client: FeedClient = FeedClient(self, make, (lambda provider: provider.now_ns()) if clock is None else lambda _: clock())
         self.client.apiEnd += self.disconnectedEvent
@@ -127,6 +128,19 @@ class IB(ib_async.IB):
         if name in EVENTS:
             raise lacks(name, EVENTS[name])
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _named() -> Settings:
+    """What ./config.yaml and the environment say, where one of them names the provider."""
+    is_there = _CONFIG.is_file()
+    settings = load(_CONFIG if is_there else None)
+    if "data_provider" not in settings.model_fields_set:
+        looked = f"{_CONFIG.absolute()} {'has no data_provider' if is_there else 'is not there'}, and TTP_DATA_PROVIDER is not set"
+        raise ConfigError(
+            f"no provider is named: {looked}; start the program in the folder of its {_CONFIG}, pass IB(config=...) or IB(provider=...), or set "
+            "TTP_DATA_PROVIDER, to demo for a made-up market"
+        )
+    return settings
 
 
 def _refusing(name: str, anchor: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from ..errors import ProtocolViolation, UnknownContract
 from ..model import Contract
 from ..sessions import session_at
-from ..tastytrade.symbols import FutureSymbol
+from ..tastytrade.symbols import FutureSymbol, symbol_text
 from .contracts import Listed, choose, listed, month_asked, months_of, question, unknown
 from .wire import Wire
 
@@ -48,7 +48,7 @@ class Directory:
 
     async def months(self, root: str) -> list[Contract]:
         """The listed months of a product, nearest expiry first. UnknownContract, AmbiguousContract."""
-        name = root.strip().upper().removeprefix("/")
+        name = symbol_text(root).removeprefix("/")
         return [one.contract for one in months_of(root, name, await self._listing(root, name))]
 
     async def qualified(self, contract: Contract) -> Listed:

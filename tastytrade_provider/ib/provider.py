@@ -72,6 +72,8 @@ class IbProvider(DataProvider):
         self._state: State = "disconnected"
         self._since_ns = time.time_ns()
         self._reconnects = 0
+        self._problem: str | None = None  # why nothing can come, and `_attempts` in vain to connect again
+        self._attempts = 0
         self._directory = Directory(self._open_wire, self._note)
         self._history = History(self._open_wire, self._directory.qualified)
         self._lines: dict[str, Line] = {}
@@ -260,6 +262,8 @@ class IbProvider(DataProvider):
             delta_source="quote_trade",
             notes=(*self._notes, *self._farms.values(), *waited),
             failed=tuple(self._failed),
+            problem=self._problem,
+            attempts=self._attempts,
             **self._gaps.status(),
         )
 
@@ -286,19 +290,21 @@ class IbProvider(DataProvider):
         while True:
             reason = await wire.closed
             self._enter("reconnecting")
-            self._note(f"connection lost: {reason}")
+            self._problem = lost_by = f"connection lost: {reason}"
+            self._note(lost_by)
             self._flush()
             self._break_off()
             self._lost_all()
-            attempt = 0
             while True:
-                attempt += 1
-                await asyncio.sleep(backoff_s(attempt, random.random()))
+                await asyncio.sleep(backoff_s(self._attempts + 1, random.random()))
                 try:
                     wire = await self._open()
                     break
                 except FeedError as error:
-                    self._note(f"reconnect {attempt} failed: {error}")
+                    self._attempts += 1
+                    failed = f"reconnect {self._attempts} failed: {error}"
+                    self._problem = f"{lost_by}; {failed}"
+                    self._note(failed)
             self._reconnects += 1
             self._tell_gaps_later()
 
@@ -313,6 +319,7 @@ class IbProvider(DataProvider):
         """What TWS says of itself."""
         if code == LINK_LOST:
             self._enter("reconnecting")
+            self._problem = text
             self._note(text)
             self._lost_all()
         elif code in (LINK_BACK, LINK_BACK_EMPTY):
@@ -507,5 +514,7 @@ class IbProvider(DataProvider):
         self._failed.append(f"a callback raised {type(error).__name__}: {error}")
 
     def _enter(self, state: State) -> None:
+        if state in ("connected", "closed"):
+            self._problem, self._attempts = None, 0
         if state != self._state:
             self._state, self._since_ns = state, time.time_ns()

@@ -138,9 +138,9 @@ class Journal:
             self._tell(context)
 
     def stand(self, contract: Contract, standing: Standing) -> None:
-        """Trades of this contract come from there from now on."""
+        """Trades of this contract come from there from now on. Of one that is not watched it is of no concern: after `close` none is."""
         before = self._context.standings.get(contract.streamer_symbol)
-        if before == standing:
+        if before == standing or contract.streamer_symbol not in self._context.contracts:
             return
         context = self._context.standing(contract, standing)
         if before is None or self._lock < 0:

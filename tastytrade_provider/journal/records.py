@@ -39,9 +39,8 @@ Buffer = bytes | bytearray | memoryview | mmap
 
 class Kind(IntEnum):
     """What a payload is: a FEED_DATA message of trades as it came; the contracts and columns that hold from here on; an interval in which trades may be
-    missing; an instant at which somebody had CVD start anew; a FEED_DATA message of quotes and last trades; where a contract's trades come
-    from, which may be those, and whether they
-    are held back; the trades that were fetched for those to wait behind."""
+    missing; an instant at which somebody had CVD start anew; a FEED_DATA message of quotes and last trades; where a contract's trades come from,
+    which may be those, and whether they are held back; the trades that were fetched, and that those held back come behind."""
 
     DATA = 1
     CONTEXT = 2

@@ -34,6 +34,11 @@ def trades(source: Source, cut: Cut, start_ns: int, end_ns: int) -> TradeBatch:
     return found
 
 
+def begins_late(source: Source, contract: Contract, start_ns: int, first_ns: int) -> bool:
+    """Whether trades may lie between `start_ns` and the first of the recording, which does not go back so far."""
+    return is_late(contract, None, start_ns, begins_ns(source, contract, first_ns))
+
+
 def bars(source: Source, cut: Cut, timeframe: Timeframe, start_ns: int, end_ns: int, hours: str) -> pd.DataFrame:
     """The bars of trades that start in [start_ns, end_ns), the last one as far as trades were played; `complete` is False where a gap touches one.
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from ..errors import AmbiguousContract, UnknownContract
 from ..model import Contract
-from ..tastytrade.symbols import ACCEPTED, FutureSymbol
+from ..tastytrade.symbols import ACCEPTED, FutureSymbol, symbol_text
 
 
 def resolved(recorded: Sequence[Contract], symbol: str) -> Contract:
     """The one contract. A product alone is its month nearest to expiry. UnknownContract, AmbiguousContract."""
-    name = symbol.strip().upper()
+    name = symbol_text(symbol)
     exact = [contract for contract in recorded if name and name in (contract.symbol.upper(), contract.streamer_symbol.upper())]
     wanted = FutureSymbol.parse(symbol)
     if not exact and wanted is not None and wanted.dated is not None:
@@ -28,7 +28,7 @@ def resolved(recorded: Sequence[Contract], symbol: str) -> Contract:
 
 def months(recorded: Sequence[Contract], root: str) -> list[Contract]:
     """The recorded months of a product, nearest expiry first. UnknownContract where there is none."""
-    name = root.strip().upper().removeprefix("/")
+    name = symbol_text(root).removeprefix("/")
     found = [contract for contract in recorded if contract.root.upper() == name]
     if not found:
         raise unknown(recorded, root)

@@ -95,6 +95,7 @@ class ReplayProvider(DataProvider):
         self._gaps = GapLog()
         self._failed: deque[str] = deque(maxlen=20)
         self._unplayed: str | None = None
+        self._in_doubt: set[str] = set()
 
     # -- DataProvider
 
@@ -177,10 +178,19 @@ class ReplayProvider(DataProvider):
 
     async def historical_trades(self, contract: Contract, start: Time = None, end: Time = None) -> TradeBatch:
         """The trades of [start, end) as they stand after corrections and cancels, oldest first, of those played so far; `start=None` is the session in
-        which the clock stands. NoData where there are none though the market was open.
+        which the clock stands. NoData where there are none though the market was open. Of a recording that begins later than `start` it is all there is:
+        `begins_in_doubt` says so.
         """
-        source, bounds = self._opened(), self._range(contract, start, end)
-        return await asyncio.to_thread(history.trades, source, self._at.cut(contract), *bounds)
+        source, bounds, symbol = self._opened(), self._range(contract, start, end), contract.streamer_symbol
+        found = await asyncio.to_thread(history.trades, source, self._at.cut(contract), *bounds)
+        self._in_doubt.discard(symbol)
+        if len(found) and await asyncio.to_thread(history.begins_late, source, contract, bounds[0], self._at.first_ns[symbol]):
+            self._in_doubt.add(symbol)
+        return found
+
+    def begins_in_doubt(self, contract: Contract) -> bool:
+        """Whether the trades that were asked for last begin later than asked because the recording does: what was traded before, nobody knows."""
+        return contract.streamer_symbol in self._in_doubt
 
     async def historical_bars(self, contract: Contract, timeframe: str = "1m", start: Time = None, end: Time = None, *, hours: str = "eth") -> pd.DataFrame:
         """Bars that start in [start, end), of the trades played so far; `start=None` is the session in which the clock stands.

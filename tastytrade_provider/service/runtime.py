@@ -151,7 +151,7 @@ class Runtime:
             if wanted == market.contract.root.upper():
                 return market
         if wanted in {name.upper().lstrip("/") for name in self.symbols}:
-            raise ConnectionLost(f"{symbol!r} is not there yet: {self.watcher.problem or 'the feed is being connected'}")
+            raise ConnectionLost(f"{symbol!r} is not there yet: {self.problem or 'the feed is being connected'}")
         raise UnknownContract(f"{symbol[:40]!r} is not watched; watched: {', '.join(self.symbols)}")
 
     async def feed(self, market: Market, timeframe: str | None = None) -> Feed:
@@ -193,7 +193,7 @@ class Runtime:
         """Whether the feed is fresh enough to trade on."""
         is_paused = self.playback is not None and self.playback.is_paused
         pulses = [self._pulse(market) for market in self.markets.values()]
-        return judge(self.state, self.watcher.problem, pulses, self._silence_s, is_paused=is_paused)
+        return judge(self.state, self.problem, pulses, self._silence_s, is_paused=is_paused)
 
     def status(self) -> dict[str, Any]:
         """State, counts, gaps, rates: what `GET /api/tastytrade/status` answers."""
@@ -215,6 +215,16 @@ class Runtime:
         if self.watcher.has_ended:
             return "ended"
         return self.provider.status().state if self._tasks else "stopped"
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no feed, in words: what kept the provider from being started, or what it says itself while it reconnects."""
+        return self.watcher.problem or self.provider.status().problem
+
+    @property
+    def attempts(self) -> int:
+        """To bring the feed back since it was last up, of this service, or of the provider itself."""
+        return self.watcher.attempts or self.provider.status().attempts
 
     @property
     def live_names(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..bars import BarBuilder
-from ..errors import FeedError, UnsupportedTimeframe
+from ..errors import FeedError, NoData, UnsupportedTimeframe
 from ..grid import Grid
 from ..model import Bar, Contract, Gap, Roll, Timeframe, TradeBatch
 from ..pace import Pace
@@ -100,6 +100,7 @@ class Join:
         self._incomplete: dict[int, Bar] = {}  # bars in them, and candles, as they were handed over
         self._patched: dict[int, int] = {}  # start of a bar that candles told -> its revision
         self._held: list[Bar] = []
+        self._made_ns = 0  # exchange time of the newest trade that `begin` was told and that has no index
 
     @property
     def fits_session(self) -> bool:
@@ -120,6 +121,7 @@ class Join:
         if trades is None:
             return []
         is_early = trades.time_ns < self._now_ns
+        self._made_ns = int(trades.time_ns[trades.index < 0].max(initial=0))
         bars = self.builder.add(trades[is_early])
         forming = self.builder.forming
         if not self.timeframe.is_time and forming is not None:
@@ -143,11 +145,13 @@ class Join:
     def take(self, item: TradeBatch | Gap) -> list[Item]:
         """A live item."""
         if isinstance(item, TradeBatch):
+            if self._made_ns:
+                item = item[(item.index >= 0) | (item.time_ns > self._made_ns)]
             return self._passed(self.builder.add(item))
-        bars = self._passed(self.builder.add_gap(item))
-        if not item.filled and self.timeframe.is_time:
+        if not item.filled and self.timeframe.is_time:  # before the bars are passed on, which are remembered for it
             grid = Grid(self.contract, self.timeframe, "session_open", item.start_ns, item.end_ns)
             self._torn.append((grid.span(item.start_ns)[0], grid.span(item.end_ns - 1)[1]))
+        bars = self._passed(self.builder.add_gap(item))
         return [item, *bars] if item.end_ns > self._from_ns else bars
 
     def advance(self, now_ns: int) -> list[Item]:
@@ -169,21 +173,27 @@ class Join:
         """Bars that a gap touches, with the totals that candles tell: `delta_source` says so, and `complete` stays False, since nobody knows more of them."""
         patched: list[Item] = []
         for bar in self.wanted(found):
-            made = self._incomplete.pop(bar.start_ns, None)
+            made = self._incomplete.get(bar.start_ns)
             if made is None or (made.volume or 0.0) < (bar.volume or 0.0):
-                self._patched[bar.start_ns] = 0 if made is None else made.revision + 1
-                patched.append(replace(bar, complete=False, revision=self._patched[bar.start_ns]))
+                revision = max(self._patched.get(bar.start_ns, -1), -1 if made is None else made.revision) + 1
+                self._patched[bar.start_ns] = revision
+                self._incomplete[bar.start_ns] = told = replace(bar, complete=False, revision=revision)  # what another gap finds there
+                patched.append(told)
         return patched
 
-    def mend(self, found: Sequence[Bar]) -> list[Item]:
-        """The candles of `half`, and what waited behind them. A half bar without a candle is handed over as it is, `complete=False`, after a Gap."""
+    def mend(self, found: Sequence[Bar] | None) -> list[Item]:
+        """The candles of `half`, and what waited behind them. A half bar without a candle is handed over as it is, `complete=False`, after a Gap.
+
+        found  None where nobody could be asked: then there is a Gap though no trade has come live either
+        """
         if self.half is None:
             return []
         (first_ns, _), self.half = self.half, None
-        whole = {bar.start_ns: bar for bar in found}
+        whole = {bar.start_ns: bar for bar in found or ()}
         bars = self.told([bar for _, bar in sorted((self._halves | whole).items())])
-        missed = [bar for bar in bars if not bar.complete]
-        gap = [Gap(self.contract, max(first_ns, self._from_ns), max(missed[-1].start_ns, self._now_ns) + 1, NO_HISTORY)] if missed else []
+        missed = [bar.start_ns for bar in bars if not bar.complete]
+        is_told = found is not None and not missed
+        gap = [] if is_told else [Gap(self.contract, max(first_ns, self._from_ns), max([*missed, self._now_ns]) + 1, NO_HISTORY)]
         held, self._held = self._held, []
         return [*gap, *bars, *held]
 
@@ -237,6 +247,17 @@ def bars_of(frame: pd.DataFrame, contract: Contract, timeframe: Timeframe, until
     return found
 
 
+def ran_ns(playback: Pace | None) -> int:
+    """How much of the exchange's time has passed, since whenever: by our clock, or by that of a market that is played, which may stand."""
+    return int(asyncio.get_running_loop().time() * 1e9) if playback is None else playback.ran_ns
+
+
+def hurry_ns(playback: Pace | None, late_ns: int) -> int:
+    """How much later still than `late_ns` the clock closes a bar of a market that is played fast: what is under way to us takes as long as ever."""
+    speed = 1.0 if playback is None or playback.speed == "max" else playback.speed
+    return int(late_ns * max(0.0, speed - 1.0))
+
+
 class BarFeed:
     """One subscription of bars being served: `run` until it ends.
 
@@ -276,7 +297,7 @@ class BarFeed:
         try:
             await self._trades.ready()
             now_ns = self._wall_ns()
-            self._clock = now_ns, self._ran_ns()
+            self._clock = now_ns, ran_ns(self._playback)
             join = self._make_join(now_ns)
             await self._fill(join)
             self._listener.grant()
@@ -290,7 +311,7 @@ class BarFeed:
                 self._reading.cancel()
             self._trades.cancel()
             if join is not None:
-                self._put(join.mend([]))
+                self._put(join.mend(None))
             self._listener.end(error)
 
     async def _fill(self, join: Join) -> None:
@@ -330,6 +351,15 @@ class BarFeed:
         is_cut = bars and bars[0].start_ns > start_ns and found.attrs.get("ended_by") in ("snip", "deadline")
         return [*([Gap(join.contract, start_ns, bars[0].start_ns, NO_HISTORY)] if is_cut else []), *join.told(bars)]
 
+    async def _asked_half(self, join: Join, start_ns: int, end_ns: int) -> list[Bar] | None:
+        """Bars of candles; None where they cannot be had."""
+        try:
+            return await self._asked(join, start_ns, end_ns)
+        except NoData:  # nobody traded
+            return []
+        except FeedError:
+            return None
+
     async def _asked(self, join: Join, start_ns: int, end_ns: int) -> list[Bar]:
         return bars_of(await self._frame(join, start_ns, end_ns), join.contract, join.timeframe, end_ns)
 
@@ -349,35 +379,22 @@ class BarFeed:
                 self._take(join, reading.result())
                 while self._trades.stats.waiting and not self._listener.is_full:
                     self._take(join, await anext(self._trades))
-            now_ns = self._clock[0] + self._ran_ns() - self._clock[1]
+            now_ns = self._clock[0] + ran_ns(self._playback) - self._clock[1]
             if self._is_whole():
-                self._put(join.advance(now_ns - self._hurry_ns()))
+                self._put(join.advance(now_ns - hurry_ns(self._playback, _LATE_NS)))
             if join.half is not None and join.is_half_due(now_ns):
-                try:
-                    found = await self._asked(join, *join.half)
-                except FeedError:
-                    found = []
-                self._put(join.mend(found))
+                self._put(join.mend(await self._asked_half(join, *join.half)))
             if (stretch := join.torn_due(now_ns)) is not None:
                 try:
                     self._put(join.patch(await self._asked(join, *stretch)))
                 except (FeedError, UnsupportedTimeframe):
                     continue  # the gap was told, and the bars say that they are not complete
 
-    def _ran_ns(self) -> int:
-        """How much of the exchange's time has passed, since whenever."""
-        return int(asyncio.get_running_loop().time() * 1e9) if self._playback is None else self._playback.ran_ns
-
-    def _hurry_ns(self) -> int:
-        """How much later still the clock closes a bar of a market that is played fast: what is under way to us takes as long as ever."""
-        speed = 1.0 if self._playback is None or self._playback.speed == "max" else self._playback.speed
-        return int(_LATE_NS * max(0.0, speed - 1.0))
-
     def _take(self, join: Join, item: TradeBatch | Gap | Roll) -> None:
         if isinstance(item, Roll):
             return
         if isinstance(item, TradeBatch) and len(item) and (newest := int(item.time_ns.max())) >= self._newest_ns:
-            self._newest_ns, self._clock = newest, (newest, self._ran_ns())
+            self._newest_ns, self._clock = newest, (newest, ran_ns(self._playback))
         self._put(join.take(item))
 
     def _put(self, items: Sequence[Item]) -> None:

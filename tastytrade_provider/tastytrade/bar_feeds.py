@@ -124,7 +124,7 @@ class BarFeeds:
         around = self._around
         candle_bars.check(timeframe)
         now_ns = lambda: around.now_ns(listener.contract)  # noqa: E731
-        return CandleFeed(listener, timeframe, hours, start_ns, around.history, around.newest, now_ns, around.note, self.of_candles)
+        return CandleFeed(listener, timeframe, hours, start_ns, around.history, around.newest, now_ns, around.note, self.of_candles, self.playback)
 
     def _by_ladder(self, listener: Listener, timeframe: Timeframe, hours: str, from_ns: int) -> LadderFeed:
         around, contract = self._around, listener.contract

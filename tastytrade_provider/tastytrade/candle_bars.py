@@ -22,7 +22,7 @@ from .snapshot import flags_in, index_in
 if TYPE_CHECKING:
     import pandas as pd
 
-_SETTLE_NS = 2_000_000_000  # the clock closes a bar so long after its end: then its last trade is surely in its candle
+SETTLE_NS = 2_000_000_000  # the clock closes a bar so long after its end: then its last trade is surely in its candle
 _AWAY_NS = 60_000_000_000  # a candle that still grows so long after its end shows that the feed's clock is behind ours: delayed data
 _KEPT = 2_000  # bars handed over that a change can still reach
 _NEVER_NS = 2**62
@@ -42,6 +42,7 @@ class CandleBars:
 
     start_ns  where the backfill starts; None: from the bar of `now_ns` on
     counts    of what candles could not be read       split  the last word on bought and sold volume of a bars frame
+    hurry_ns  how much later still the clock closes a bar
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class CandleBars:
     ) -> None:
         check(timeframe)
         self.contract, self.timeframe, self.hours = contract, timeframe, hours
+        self.hurry_ns = 0
         self._counts, self._split = counts, split
         grid = Grid(contract, timeframe, "session_open", min(now_ns, start_ns or now_ns), now_ns)
         self.from_ns = first_start(grid, timeframe, start_ns, now_ns)
@@ -94,7 +96,7 @@ class CandleBars:
 
     def advance(self, now_ns: int) -> list[Item]:
         """Our clock."""
-        is_over = now_ns + self._ahead_ns >= self._span[1] + _SETTLE_NS
+        is_over = now_ns + self._ahead_ns >= self._span[1] + SETTLE_NS + self.hurry_ns
         due = {index: row for index, row in self._changed.items() if index < self._newest or is_over}
         for index in due:
             del self._changed[index]

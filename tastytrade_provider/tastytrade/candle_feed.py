@@ -9,8 +9,10 @@ from functools import partial
 from ..dxlink.messages import Subscription as Item
 from ..errors import ConnectionLost, FeedError, RequestTimeout
 from ..model import Bar, Gap, Timeframe
+from ..pace import Pace
 from ..provider import Subscription
-from . import candles
+from . import candle_bars, candles
+from .bar_feed import hurry_ns, ran_ns
 from .candle_bars import CandleBars
 from .dialogue import Dialogue
 from .history import History
@@ -26,6 +28,7 @@ class CandleFeed:
     newest    the connection to ask over, None where none stands       note  told in a sentence what happened
     start_ns  our clock -> where the backfill starts, None: from now   wall_ns  our clock
     serving   holds this feed and its listener while it runs
+    playback  the pace of a market that is played: its clock stands and runs with it; None: it runs as ours
     """
 
     def __init__(
@@ -39,8 +42,9 @@ class CandleFeed:
         wall_ns: Callable[[], int],
         note: Callable[[str], object],
         serving: dict[CandleFeed, Subscription[Bar | Gap]],
+        playback: Pace | None = None,
     ) -> None:
-        self._serving = serving
+        self._serving, self._playback = serving, playback
         self._listener, self._history, self._newest, self._note = listener, history, newest, note
         self._timeframe, self._hours, self._start_ns = timeframe, hours, start_ns
         self._symbol = candles.candle_symbol(listener.contract.streamer_symbol, timeframe)
@@ -73,13 +77,13 @@ class CandleFeed:
     def _begin(self) -> CandleBars:
         history, contract = self._history, self._listener.contract
         now_ns = self._wall_ns()
-        self._ahead_ns = now_ns - int(asyncio.get_running_loop().time() * 1e9)
+        self._ahead_ns = now_ns - ran_ns(self._playback)
         split = partial(history.split, contract)
         return CandleBars(contract, self._timeframe, self._hours, self._start_ns(now_ns), now_ns, history.counts, split)
 
     def _now_ns(self) -> int:
         """Our clock when it began, and the time that has passed since."""
-        return self._ahead_ns + int(asyncio.get_running_loop().time() * 1e9)
+        return self._ahead_ns + ran_ns(self._playback)
 
     async def _follow(self, dialogue: Dialogue, bars: CandleBars) -> None:
         """One series, until it ends or a newer connection stands."""
@@ -111,6 +115,7 @@ class CandleFeed:
     async def _serve(self, series: Series, dialogue: Dialogue, bars: CandleBars) -> None:
         while series.stands and self._newest() is dialogue and not self._listener.has_ended:
             await series.news(_TICK_S)
+            bars.hurry_ns = hurry_ns(self._playback, candle_bars.SETTLE_NS)
             self._put(bars.take(series.snapshot.take_updates(), self._now_ns()))
         if series.failure is not None:
             raise series.failure

@@ -18,6 +18,8 @@ from .mapping import TradeDecoder
 from .quotes import LastTrade, MarketDecoder
 from .rung import Rung, Wanted
 
+_FETCHED = b'{"type":"FEED_DATA","channel":0,'  # how a message begins that was made of a snapshot, to fill a hole
+
 
 class Read(NamedTuple):
     """What was handed over together. `pause_ns`: after what came before it; `segment`: the file it lies in."""
@@ -111,6 +113,9 @@ class JournalDecoder:
                 else:
                     yield from self._flush()
                     yield Read(self._pause_ns(record), [gap], segment)
+            elif record.payload.startswith(_FETCHED):
+                yield from self._flush()
+                yield from self._fill(record)
             else:
                 self._take(record)
         yield from self._flush()
@@ -155,6 +160,12 @@ class JournalDecoder:
         line = self.lines[symbol]
         batch = self.decoder.fetched(line.contract, raw, self._fields)
         yield from self._decided(record, line.refill(line.guard.within(batch, record.wall_ns), cut_ns) if line.is_held else line.take(batch))
+
+    def _fill(self, record: Record) -> Iterator[Read]:
+        """What was fetched for a hole of the recording. The feed did not tell it now: it says nothing of where trades come from."""
+        for batch in self.decoder.decode([record.payload], [record.wall_ns], self._fields):
+            line = self.lines[batch.contract.streamer_symbol]
+            yield Read(self._pause_ns(record), [*line.take(line.guard.within(batch, record.wall_ns))], self._segment)
 
     def _stop(self, record: Record | None) -> Iterator[Read]:
         """A recording ends, and with it the wait for a refill."""

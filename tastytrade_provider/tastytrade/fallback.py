@@ -24,6 +24,7 @@ class FallbackTrades:
     the last quote that arrived before it, else from the tick rule (quote_trade), or from the tick rule alone (tick_rule), and is labelled so.
     The first event only says where the day stands.
 
+    with_quotes  whether sides come from quotes first
     resets       daily resets of dayVolume met; what traded after the last event before one is not told by the feed
     corrections  falls of dayVolume inside a day: nothing is taken back, and volume counts again from the former high
     unusable     events without dayVolume or price; their volume comes with the next event that has both
@@ -33,7 +34,7 @@ class FallbackTrades:
         self.contract = contract
         self.sides = AggressorClassifier("apart")
         self.resets = self.corrections = self.unusable = 0
-        self._with_quotes = source == "quote_trade"
+        self.with_quotes = source == "quote_trade"
         self._quote: tuple[float, float] = (math.nan, math.nan)
         self._volume: float | None = None
         self._last: LastTrade | None = None
@@ -47,7 +48,7 @@ class FallbackTrades:
         rows = []
         for event in events:
             if isinstance(event, Quote):
-                if self._with_quotes:
+                if self.with_quotes:
                     self._quote = math.nan if event.bid is None else event.bid, math.nan if event.ask is None else event.ask
                 continue
             size = self._traded(event)

@@ -54,6 +54,7 @@ class History:
 
     counts  what became of the candles read so far; `rejected` and `rejects` also of trades
     signs   streamer symbol -> what the comparison of candles with the trades of the same minutes last said
+    in_doubt   streamer symbols whose trades, as fetched last, may lack some before the first: nothing tells that there were none
 
     `minutes` gives the minutes whose trades are known of a contract, so that the split of one-minute candles is compared wherever both are there. Where
     they contradict each other, candles of that contract are served without a split from then on. `inferred` gives those of trades whose sides were
@@ -72,6 +73,7 @@ class History:
     ) -> None:
         self.counts = candles.CandleCounts()
         self.signs: dict[str, candles.SignCheck] = {}
+        self.in_doubt: set[str] = set()
         self._ask, self._make_intake, self._minutes, self._inferred, self._recording = ask, make_intake, minutes, inferred, recording
         self._note = note
         self.begins_ns = 0  # where a market that is played begins: nothing was before
@@ -183,10 +185,12 @@ class History:
         found = await self.refill(contract, start_ns, until_ns)
         batch, cut_ns = found.batch, found.cut_ns
         first_ns = int(batch.time_ns.min()) if len(batch) else None
+        self.in_doubt.discard(contract.streamer_symbol)
         if cut_ns is None and found.reach is Reach.UNKNOWN and first_ns is not None:
             if open_ns(contract, start_ns, session_at(contract.calendar, first_ns).open_ns):
                 cut_ns = first_ns  # a session without a trade, and nothing to show that it had none
             else:
+                self.in_doubt.add(contract.streamer_symbol)
                 self._note(f"trades of {contract.symbol}, asked for from {_text(start_ns)}, begin at {_text(first_ns)}; whether any were before is not known")
         if cut_ns is not None:
             raise NoData(f"{self._whose} trades of {contract.symbol} go back to {_text(cut_ns)} only; ask from there, or for bars")
@@ -295,7 +299,7 @@ def _batch(contract: Contract, rows: Sequence[Row], counts: candles.CandleCounts
 
 
 def _message(rows: Sequence[Row]) -> bytes:
-    return feed_data(1, encode_compact(TIME_AND_SALE, FIELDS, rows)).raw
+    return feed_data(0, encode_compact(TIME_AND_SALE, FIELDS, rows)).raw  # no channel of the feed's has that number
 
 
 def _without(rows: Sequence[Row], known: TradeBatch) -> list[Row]:

@@ -88,12 +88,18 @@ class Intake:
     def take_snapshot(self, batch: TradeBatch) -> TradeBatch | None:
         """The same for trades of a snapshot, which come once each as they stand now and not as what once happened to them.
 
-        A corrected one that was never met is a trade like any other, a cancelled one that was never met is none.
+        A corrected one that was never met is a trade like any other, a cancelled one that was never met is none. A corrected one that only another intake has
+        handed on is both: new to those who have not got it, a correction to those who have.
         """
-        met = self._has_met(batch.index)
+        elsewhere = self._elsewhere.contains(batch.index) & ~np.isin(batch.index, list(self._changed))
+        met, is_correction = self._has_met(batch.index), batch.action == Action.CORRECTION
         gone = ~met & (batch.action == Action.CANCEL)
-        as_new = ~met & (batch.action == Action.CORRECTION)
-        return self.take(batch.replace(action=np.where(as_new, np.int8(Action.NEW), batch.action))[~gone])
+        as_new = is_correction & (~met | elsewhere)
+        told = batch.replace(action=np.where(as_new, np.int8(Action.NEW), batch.action))
+        if (twice := is_correction & elsewhere).any():
+            order = np.argsort(np.concatenate([np.flatnonzero(~gone), np.flatnonzero(twice)]), kind="stable")
+            return self.take(TradeBatch.concat([told[~gone], batch[twice]])[order])
+        return self.take(told[~gone])
 
     def acquaint(self, other: Intake) -> None:
         """Know what another intake has met, so that corrections of it are no orphans here. A trade of it that comes here too is handed on all the same: once,

@@ -26,6 +26,7 @@ class Keeper:
     dialogues     those that are open or opening, oldest first          token       the newest one, None before the first
     reconnects    how often a connection was lost and made again        make_stream how a connection is made
     is_for_once   True: the end of the connection is the end
+    problem       why there is no connection, and what became of the latest attempt; None while one stands, or none is wanted
     """
 
     def __init__(self, heard: Heard, lost: Callable[[], None], back: Callable[[], None], ended: Callable[[MarketDataError | None], None]) -> None:
@@ -33,6 +34,7 @@ class Keeper:
         self.token: QuoteToken | None = None
         self.reconnects = 0
         self.is_for_once = False
+        self.problem: str | None = None
         self.make_stream: MakeStream = Stream
         self._heard, self._lost, self._back, self._ended = heard, lost, back, ended
         self._upkeep = Upkeep()
@@ -40,6 +42,7 @@ class Keeper:
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._is_lost = False
+        self._lost_by = ""  # what the connection was lost by, in words
         self._latest: Dialogue | None = None  # the one opened last
 
     @property
@@ -48,13 +51,18 @@ class Keeper:
         return self._task is not None
 
     @property
+    def attempts(self) -> int:
+        """Attempts in vain to connect again."""
+        return self._upkeep.attempts if self.problem else 0
+
+    @property
     def newest(self) -> Dialogue | None:
         """The dialogue to ask over."""
         return next((one for one in reversed(self.dialogues) if one.grants("STREAM")), None)
 
     async def start(self, account: Account) -> None:
         """Open the first connection. Raises what that raises."""
-        self._account, self._upkeep, self._is_lost = account, Upkeep(), False
+        self._account, self._upkeep, self._is_lost, self.problem = account, Upkeep(), False, None
         await self._open()
         self._task = asyncio.create_task(self._run(), name="tastytrade stream")
         self._task.add_done_callback(self._fell)
@@ -66,6 +74,7 @@ class Keeper:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        self.problem = None
         self._close_all()
 
     async def _run(self) -> None:
@@ -83,7 +92,10 @@ class Keeper:
                 try:
                     await self._open()
                 except MarketDataError as error:
-                    self._heard.note(f"{'reconnect' if act is Act.OPEN else 'renewal'} {self._upkeep.attempts + 1} failed: {error}")
+                    failed = f"{'reconnect' if act is Act.OPEN else 'renewal'} {self._upkeep.attempts + 1} failed: {error}"
+                    self._heard.note(failed)
+                    if act is Act.OPEN:
+                        self.problem = f"{self._lost_by}; {failed}"
                     self._upkeep.failed(now_s(), error, random.random())
                     refused = error
                 else:
@@ -99,7 +111,8 @@ class Keeper:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._task = None
             self._close_all()
-            self._ended(ConnectionLost(f"keeping the stream failed: {type(error).__name__}: {error}"))
+            self.problem = f"keeping the stream failed: {type(error).__name__}: {error}"
+            self._ended(ConnectionLost(self.problem))
 
     async def _open(self) -> None:
         """One more connection, authorised, with everything subscribed."""
@@ -116,7 +129,7 @@ class Keeper:
             raise
         self.token = token
         life_s = trusted_s(time.time()) if token.expires_ns is None else (token.expires_ns - (token.issued_ns or time.time_ns())) / 1e9
-        self._latest = dialogue
+        self._latest, self.problem = dialogue, None
         self._upkeep.opened(asyncio.get_running_loop().time(), life_s)
         dialogue.closed.add_done_callback(partial(self._closed, dialogue))
 
@@ -143,8 +156,9 @@ class Keeper:
         older = self.dialogues[: self.dialogues.index(self._latest)] if self._latest in self.dialogues else self.dialogues[:]
         is_covered = all(self._upkeep.covers(one.stream.heard_s) for one in older)
         self.dialogues.remove(dialogue)
+        lost_by = f"connection lost: {closed.result()}"
         if not self.is_for_once:
-            self._heard.note(f"connection lost: {closed.result()}")
+            self._heard.note(lost_by)
         now_s = asyncio.get_running_loop().time()
         stands = any(one.grants("STREAM") for one in self.dialogues)
         if self.is_for_once:
@@ -160,6 +174,7 @@ class Keeper:
             if stands:
                 self._was_back()
             else:
+                self.problem = self._lost_by = lost_by
                 self._upkeep.lost(now_s, random.random())
         self._wake.set()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from .fallback import FallbackTrades
 from .intake import Intake
 from .minutes import Minutes
 from .quotes import LastTrade
-from .rung import Rung
+from .rung import Rung, Wanted
 
 TradeSubscription = Subscription[TradeBatch | Gap | Roll]
 
@@ -73,10 +74,14 @@ class Line:
             return False
         self.listeners.remove(listener)
         if not self.listeners:
-            self._is_broken, self._held = False, None  # nobody waits for a refill any more
-            self.minutes.pause()
-            self.made.pause()
+            self._left()
         return not self.listeners
+
+    def _left(self) -> None:
+        """Nobody listens any more, nor waits for a refill."""
+        self._is_broken, self._held = False, None
+        self.minutes.pause()
+        self.made.pause()
 
     @property
     def standing(self) -> Standing:
@@ -88,11 +93,15 @@ class Line:
         if standing.begun != self.begun:
             self._break_off()
             self.begun = standing.begun
+        if standing.wanted != self.rung.wanted:  # another recording, with another source configured
+            self.rung = Rung(cast(Wanted, standing.wanted), 0.0)
+            self.fallback.with_quotes = standing.wanted != "tick_rule"
         items = [] if standing.is_held else self.release()
         if standing.is_held:
             self._last = standing.last
         elif standing.last is None:  # somebody has just begun to listen
             self._first_ns = None
+            self._last = self._last if self._is_broken else None
         if standing.is_held and self._held is None:
             self._is_broken, self._reason, self._held = True, "connection lost", []
         self.rung.put(standing.source, standing.listens)
@@ -125,7 +134,7 @@ class Line:
             return []
         if self.rung.listens or self.rung.is_inferred:
             if self.rung.told(now_s) and self._last is not None:
-                batch = batch[batch.time_ns > self._last[0]]
+                batch = batch[(batch.action != Action.NEW) | (batch.time_ns > self._last[0])]
                 self.fall()
             self._begin_anew()
         return self.take(batch)
@@ -290,6 +299,7 @@ class Line:
         for listener in tuple(self.listeners):
             listener.end(error)
         self.listeners.clear()
+        self._left()
 
     def _ended_by(self, batch: TradeBatch) -> Gap | None:
         """The gap that the first later trade ends; a correction or a straggler from before it does not."""

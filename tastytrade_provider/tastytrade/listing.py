@@ -13,7 +13,7 @@ from ..model import Contract
 from ..sessions import session_at
 from .rest import Rest
 from .rolls import Method, Month, Volumes, front, month_of, rule_of
-from .symbols import FutureSymbol, Product, contract_of_cryptocurrency, contract_of_equity, contract_of_future, expired, product_of, unknown
+from .symbols import FutureSymbol, Product, contract_of_cryptocurrency, contract_of_equity, contract_of_future, expired, product_of, symbol_text, unknown
 
 if TYPE_CHECKING:
     from tastytrade import Session
@@ -75,7 +75,7 @@ class Listing:
 
         Where letters name both a future and something else, the future is meant. Raises UnknownContract, NotSupported (no streamer symbol).
         """
-        text = symbol.strip().upper()
+        text = symbol_text(symbol)
         if not text:
             raise unknown(symbol)
         wanted = FutureSymbol.parse(text)
@@ -105,7 +105,7 @@ class Listing:
         raise unknown(symbol, [future.symbol for future in live])
 
     async def _listed(self, root: str) -> list[Future]:
-        found = await self._futures(root.strip().upper().removeprefix("/"))
+        found = await self._futures(symbol_text(root).removeprefix("/"))
         if not found:
             raise unknown(root)
         return found

@@ -231,12 +231,22 @@ class TastyTradeProvider(DataProvider):
         NoData where the feed does not go back that far, and the message says how far. Where the
         session's first trade comes late, and nothing tells whether any were before it, `status().notes` says so.
         """
-        intake = self._new_intake()
-        found = await self._history.trades(contract, start, end, self._now_ns(contract), intake)
+        check_contract(contract)
         line = self._lines.get(contract.streamer_symbol)
-        if line is not None and line.listeners:
+        for _ in range(2):
+            orphans = line.intake.counts.orphans if line is not None else 0
+            intake = self._new_intake()
+            found = await self._history.trades(contract, start, end, self._now_ns(contract), intake)
+            if line is None or not line.listeners:
+                break
             line.intake.acquaint(intake)  # so that whoever follows it live is told of corrections of these
+            if line.intake.counts.orphans == orphans:
+                break  # else a correction came while its trade was not known: once more, now that it is
         return found
+
+    def begins_in_doubt(self, contract: Contract) -> bool:
+        """Whether nothing tells if there were trades before the first of those that were fetched last: `status().notes` says so too."""
+        return contract.streamer_symbol in self._history.in_doubt
 
     async def earliest(self, contract: Contract, timeframe: str = "1d") -> pd.Timestamp:
         """The start of the first bar the feed has. NoData where it has none."""
@@ -254,6 +264,8 @@ class TastyTradeProvider(DataProvider):
             since_ns=self._since_ns,
             reconnects=self._keeper.reconnects,
             token_level=self._keeper.token.level if self._keeper.token else None,
+            problem=self._keeper.problem,
+            attempts=self._keeper.attempts,
             notes=(*self._notes, *self._trades.quality_notes(), *self._trades.recording.notes()),
             **found,
         )

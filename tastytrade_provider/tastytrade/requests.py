@@ -16,6 +16,8 @@ from ..errors import ConnectionLost, FeedError, ProtocolViolation, RequestTimeou
 from .snapshot import Snapshot
 from .stream import Stream
 
+_KEPT = 2_000  # rows of a series that stays: as many bars as a change can still reach (see CandleBars)
+
 Progress = Callable[[str, int, float], None]
 """(what is asked for, rows so far, share of it that is here, 0 to 1)"""
 
@@ -110,6 +112,8 @@ class SnapshotRequest:
 class Series(SnapshotRequest):
     """A series that stays subscribed: `await result()` gives its snapshot, `news` waits for changes of it. Until `close`.
 
+    With the first call of `news` older rows are let go of: read those of the snapshot before.
+
     failure  why the server sends no more of it, None as long as it does
     """
 
@@ -143,3 +147,4 @@ class Series(SnapshotRequest):
                 await self._news.wait()
         self._news.clear()
         self.snapshot.advance(self._loop.time())
+        self.snapshot.forget(_KEPT)

@@ -23,6 +23,7 @@ from ..errors import ProtocolViolation, UsageError
 EndedBy = Literal["flag", "snip", "empty", "quiet", "deadline"]
 
 _BEYOND = 2_082_758_400 << 32  # the index of 2036-01-01: no session table goes further, and no event is from there
+_ROW_S = 0.1  # a row of history in such a time is a flow worth waiting for: 30,000 of them may take an hour
 _TRANSPORT = ("eventFlags", "eventTime")  # these differ between two deliveries of one event
 _BEGIN, _END, _SNIP = EventFlags.SNAPSHOT_BEGIN, EventFlags.SNAPSHOT_END, EventFlags.SNAPSHOT_SNIP
 _PENDING, _REMOVE = int(EventFlags.TX_PENDING), int(EventFlags.REMOVE)
@@ -32,8 +33,9 @@ class Snapshot:
     """Rows in, in any number of messages; the state of the series out, one row an index. Good for Candle and for TimeAndSale with a fromTime.
 
     started_s    when the series was asked for, on the clock of `now_s` (seconds, any origin)
-    quiet_s      a snapshot without its last flag ends after this long without a new index
-    deadline_s   it ends in any case this long after `started_s`
+    quiet_s      a snapshot without its last flag ends after this long without a new index, or twice as long as it ever was without one, if that is more
+    deadline_s   it ends this long after `started_s`, and a tenth of a second later for each row that lies before the first: so many come over a slow line too.
+                 Nobody waits for longer without a row
 
     A later row of an index replaces the earlier one, REMOVE withdraws it, a repeated row changes nothing. Within one message rows may come in
     any order, and so may messages, as long as the last one carries the last flag. What comes after the end is an update: see `take_updates`.
@@ -53,14 +55,18 @@ class Snapshot:
     ('flag', [6000.5, 6001.0])
     """
 
-    def __init__(self, started_s: float, *, quiet_s: float = 2.0, deadline_s: float = 30.0) -> None:
+    def __init__(self, started_s: float, *, quiet_s: float = 3.0, deadline_s: float = 30.0) -> None:
         self.ended_by: EndedBy | None = None
         self.start_was_cut = False
         self.is_heard = False
         self.rejected = 0
         self.rejects: deque[str] = deque(maxlen=20)
-        self._quiet_s, self._deadline_s = quiet_s, started_s + deadline_s
+        self._quiet_s, self._pause_s, self._patience_s = quiet_s, 0.0, deadline_s
+        self._deadline_s = started_s + deadline_s
         self._news_s = started_s
+        self._top: int | None = None  # index of the first row: history lies before it, live rows behind
+        self._floor = -(2**63)  # what is before it was forgotten
+        self._is_repeated = False  # the snapshot is being sent again
         self._has_begun = self._has_ended = False
         self._rows: dict[int, Row] = {}
         self._held: list[tuple[int, int, Row]] = []
@@ -86,7 +92,12 @@ class Snapshot:
         """When `advance` should be called next if no row comes before; None where it would do nothing."""
         if self.ended_by is not None:
             return self._news_s + self._quiet_s if self._held else None
-        return min(self._news_s + self._quiet_s, self._deadline_s) if self.is_heard else self._deadline_s
+        return min(self._news_s + self._silence_s, self._deadline_s) if self.is_heard else self._deadline_s
+
+    @property
+    def _silence_s(self) -> float:
+        """For how long without a new index it is waited for one."""
+        return self._quiet_s if self.ended_by is not None else min(max(self._quiet_s, 2 * self._pause_s), self._patience_s)
 
     def rows(self) -> list[Row]:
         """The rows as they stand, by index ascending; after the end with the updates in them."""
@@ -103,7 +114,7 @@ class Snapshot:
                 self.rejects.append(f"{violation}: {shown(row)}")
                 continue
             if flags & _PENDING or not (flags & _REMOVE or index in self._rows):
-                self._news_s = now_s
+                self._flow(index, now_s)
             self._held.append((index, flags, row))
             if not flags & _PENDING:
                 self._commit()
@@ -112,7 +123,7 @@ class Snapshot:
 
     def advance(self, now_s: float) -> bool:
         """Tell the time. Ends a snapshot whose END does not come, and lets go of updates whose TX_PENDING is never cleared. Returns `is_complete`."""
-        is_quiet = self.is_heard and now_s - self._news_s >= self._quiet_s
+        is_quiet = self.is_heard and now_s - self._news_s >= self._silence_s
         if self.ended_by is None and (is_quiet or now_s >= self._deadline_s):
             self._commit()
             self._end("quiet" if is_quiet else "deadline")
@@ -125,19 +136,42 @@ class Snapshot:
         updates, self._updates = list(self._updates.values()), {}
         return updates
 
+    def forget(self, kept: int) -> None:
+        """Keep the newest rows of a series that has ended, so many to twice as many: a day of one-second candles is 80 MB.
+
+        A row of what was forgotten that comes again is an update, as one that has changed; but where the server sends the whole snapshot again it is none.
+        """
+        if self.ended_by is not None and len(self._rows) > 2 * kept:
+            newest = sorted(self._rows)[-kept:]
+            self._floor = newest[0]
+            self._rows = {index: self._rows[index] for index in newest}
+
+    def _flow(self, index: int, now_s: float) -> None:
+        """A row came that was not there."""
+        if self.ended_by is None and self._top is not None:
+            self._pause_s = max(self._pause_s, now_s - self._news_s)
+        if self._top is None and index < _BEYOND:
+            self._top = index
+        self._news_s = now_s
+
     def _commit(self) -> None:
         held, self._held = self._held, []
         for index, flags, row in held:
             self._has_begun |= bool(flags & _BEGIN)
             self._has_ended |= bool(flags & (_END | _SNIP))
             self.start_was_cut |= bool(flags & _SNIP) and self.ended_by is None
-            if index >= _BEYOND:
+            self._is_repeated |= bool(flags & _BEGIN) and self.ended_by is not None
+            is_forgotten = self._is_repeated and index < self._floor
+            self._is_repeated &= not flags & (_END | _SNIP)
+            if index >= _BEYOND or is_forgotten:
                 continue
             before = self._rows.get(index)
             if flags & _REMOVE:
                 self._rows.pop(index, None)
-                has_changed = before is not None
+                has_changed = before is not None or index < self._floor
             else:
+                if before is None and self.ended_by is None and self._top is not None and index < self._top:
+                    self._deadline_s += _ROW_S
                 self._rows[index] = row
                 has_changed = before is None or _content(before) != _content(row)
             if has_changed and self.ended_by is not None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import NotSupported, UnknownContract
+from ..errors import NotSupported, UnknownContract, UsageError
 from ..model import Contract
 from ..sessions import calendar_for
 
@@ -24,6 +24,13 @@ MONTHS = "FGHJKMNQUVXZ"
 """Codes of the months from January on."""
 _DATED = re.compile(r"/?([A-Z0-9]{1,4}?)([FGHJKMNQUVXZ])([0-9]{1,2})(?::([A-Z]+))?")
 _ROOT = re.compile(r"/?([A-Z0-9]{1,4})")
+
+
+def symbol_text(symbol: object) -> str:
+    """A symbol in capitals, without the space around it; UsageError for what is no text."""
+    if not isinstance(symbol, str):
+        raise UsageError(f"symbol {symbol!r} is a {type(symbol).__name__}, not text. Accepted forms: {ACCEPTED}")
+    return symbol.strip().upper()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ class FutureSymbol:
     @classmethod
     def parse(cls, text: str) -> FutureSymbol | None:
         """Read a symbol; None where it has not the form of a future's."""
-        text = text.strip().upper()
+        text = symbol_text(text)
         if match := _DATED.fullmatch(text):
             return cls(match[1], match[2], match[3], match[4])
         if match := _ROOT.fullmatch(text):

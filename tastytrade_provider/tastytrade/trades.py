@@ -93,6 +93,8 @@ class Trades:
         if failure is not None:
             self.end(failure)
         for line in self.lines.values():
+            if line.listeners:
+                self.recording.watch(line, self._rules)
             line.rung.start_over(_now_s())
             self._listen(line)
         for dialogue in self._dialogues():
@@ -122,6 +124,7 @@ class Trades:
                 self.recording.stand(line)
                 self.hand_over(line, items)
                 line.end(error)
+                self._listen(line)
 
     def put(self, roll: Roll) -> None:
         """The front month has moved on: for those who listen to the old one."""
@@ -187,6 +190,8 @@ class Trades:
 
     def start(self) -> None:
         """The first connection stands."""
+        if self.listeners() and not self.recording.is_ready:  # a try before this one failed, and closed the journal
+            self.recording.open(self._recorded)
         self._tick(is_new=True)
 
     async def stop(self) -> None:

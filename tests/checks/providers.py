@@ -4,7 +4,7 @@ A provider joins by a `Stage` maker in tests/test_providers.py. What a feed cann
 
 P01  connect and disconnect may be called twice; is_connected tells the truth; `async with` does both; a closed provider says so
 P02  every accepted form of a symbol gives the one contract, with the feed's own streamer symbol
-P03  an unknown symbol raises UnknownContract, which names it and the accepted forms
+P03  an unknown symbol raises UnknownContract, which names it and the accepted forms; what is no text is a UsageError with the same
 P04  contracts(root) are ascending by expiry, hold the front month, and raise UnknownContract for a root nobody lists
 P05  every print arrives once, in order, with index, time, price, size, quote and side as published. A feed without indices or exchange sides, or with
      coarse times, says so in `capabilities`: then the index is -1, the time is cut to its step, and the side follows from the quote before the print
@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -159,6 +160,10 @@ async def p03_an_unknown_symbol_is_told_with_the_accepted_forms(make: Make) -> N
                 await provider.resolve(symbol)
             assert repr(symbol) in str(told.value)
             assert "ES (front month), ESZ6, /ESZ6, ESZ26, /ESZ26:XCME" in str(told.value)
+        for ask in (provider.resolve, provider.contracts):
+            for what in (None, 5, ["ES"]):
+                with pytest.raises(UsageError, match=rf"symbol {re.escape(repr(what))} is a \w+, not text. Accepted forms: futures as ES"):
+                    await ask(cast(str, what))
 
 
 async def p04_contracts_are_ascending_by_expiry(make: Make) -> None:

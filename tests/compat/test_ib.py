@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import ib_async
@@ -13,7 +14,7 @@ import pytest
 
 from tastytrade_provider.compat import IB, ContFuture, Contract, Future, Option, util
 from tastytrade_provider.emulator import Print
-from tastytrade_provider.errors import AmbiguousContract, CapacityExceeded, NoData, NotSupported, RequestTimeout, UnknownContract, UsageError
+from tastytrade_provider.errors import AmbiguousContract, CapacityExceeded, ConfigError, NoData, NotSupported, RequestTimeout, UnknownContract, UsageError
 from tastytrade_provider.model import Action, Quote, Summary
 from tastytrade_provider.provider import Capabilities
 from tests.checks.shadows import InMemory
@@ -141,6 +142,31 @@ async def test_a_subscription_that_the_feed_ends_without_an_error_is_told(kind: 
 async def test_without_a_provider_the_configuration_names_it() -> None:
     ib = IB(config={"data_provider": "demo"})
     assert ib.provider.name == "demo"
+
+
+def in_a_folder(path: Path, config: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the program runs there, beside this config.yaml, and the environment names no provider."""
+    monkeypatch.chdir(path)
+    monkeypatch.delenv("TTP_DATA_PROVIDER", raising=False)
+    if config is not None:
+        (path / "config.yaml").write_text(config)
+
+
+@pytest.mark.parametrize("config", [None, "symbols: [ES]\n"])
+async def test_no_made_up_market_is_played_where_nobody_named_a_provider(config: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_a_folder(tmp_path, config, monkeypatch)
+    ib = IB()
+    with pytest.raises(ConfigError, match=r"config\.yaml (is not there|has no data_provider), and TTP_DATA_PROVIDER is not set; .*demo") as caught:
+        await ib.connectAsync()
+    assert str(tmp_path) in str(caught.value)
+    assert not ib.isConnected()
+    monkeypatch.setenv("TTP_DATA_PROVIDER", "demo")  # asked for
+    assert ib.provider.name == "demo"
+
+
+async def test_a_configuration_in_the_folder_names_the_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_a_folder(tmp_path, "data_provider: demo\n", monkeypatch)
+    assert IB().provider.name == "demo"
 
 
 # --- contracts

@@ -440,6 +440,40 @@ async def test_after_an_outage_everything_goes_on_behind_one_gap(what: str) -> N
             assert len(prints) == before + total
 
 
+async def test_while_tws_is_gone_the_status_says_why_and_how_often_it_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_stage(calm(10)) as (emulator, provider):
+        opened, tries, gate = provider._open, 0, asyncio.Event()
+
+        async def hard_to_open() -> Any:
+            nonlocal tries
+            tries += 1
+            if tries <= 2:
+                raise ConnectionLost(f"nobody listens at try {tries}")
+            await gate.wait()
+            return await opened()
+
+        def told() -> tuple[str | None, int]:
+            return provider.status().problem, provider.status().attempts
+
+        monkeypatch.setattr(provider, "_open", hard_to_open)
+        assert told() == (None, 0)
+        emulator.tws.drop_connections()
+        await until(lambda: tries == 3, "it was not tried again")
+        problem, attempts = told()
+        assert problem is not None
+        assert (problem.startswith("connection lost: "), problem.endswith("; reconnect 2 failed: nobody listens at try 2"), attempts) == (True, True, 2)
+        gate.set()
+        await until(lambda: provider.is_connected, "it did not come back")
+        assert told() == (None, 0)
+        emulator.tws.cut_off()  # TWS stands, and has lost IB
+        await until(lambda: not provider.is_connected, "the provider has not noticed")
+        assert told()[0] is not None
+        assert "lost" in str(told()[0])
+        emulator.tws.reconnect(False)
+        await until(lambda: provider.is_connected, "it did not come back")
+        assert told() == (None, 0)
+
+
 async def heard(provider: IbProvider) -> None:
     """Wait until TWS has answered everything that was sent before."""
     with pytest.raises(UnknownContract):

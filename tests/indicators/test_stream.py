@@ -12,7 +12,7 @@ import pytest
 from tastytrade_provider.bars import build_bars
 from tastytrade_provider.errors import ConnectionLost, FeedError, UsageError
 from tastytrade_provider.indicators import CVD, IndicatorManager, Update, VolumeDelta, stream
-from tastytrade_provider.model import Contract, Gap, Roll, TradeBatch
+from tastytrade_provider.model import Action, Contract, Gap, Roll, TradeBatch
 from tastytrade_provider.provider import Subscription
 from tests.checks.builders import ES, MINUTE_NS, a_batch, opening
 
@@ -75,6 +75,17 @@ async def test_the_clock_closes_the_bar_when_no_trade_follows() -> None:
     bar, values = await asyncio.wait_for(anext(live), 5)
     assert (bar.end_ns, values["cvd"]) == (opening() + MINUTE_NS, 1)
     assert not readings
+    live.cancel()
+
+
+async def test_a_correction_of_an_earlier_trade_does_not_put_the_clock_back() -> None:
+    feed = Feed()
+    live = IndicatorManager().stream(feed, ES, "1m", ["cvd"], clock=lambda: 0 if feed.tap.stats.waiting else MINUTE_NS // 5)
+    feed.tap.put(a_batch(time_ns=[opening() + MINUTE_NS // 10, opening() + MINUTE_NS * 9 // 10], index=[1, 2], side=1))
+    feed.tap.put(at(0.1, index=[1], size=3.0, side=1, action=Action.CORRECTION))
+    async with asyncio.timeout(5):
+        bar, values = await anext(live)
+    assert (bar.end_ns, values["cvd"]) == (opening() + MINUTE_NS, 4)
     live.cancel()
 
 

@@ -40,6 +40,8 @@ class Handed(DataProvider):
         self.trades: dict[str, list[Subscription[TradeBatch | Gap | Roll]]] = {}
         self.quotes: list[Subscription[Quote | Gap]] = []
         self.state: State = "disconnected"
+        self.problem: str | None = None
+        self.attempts = 0
 
     @property
     def is_connected(self) -> bool:
@@ -88,7 +90,8 @@ class Handed(DataProvider):
         return opening()
 
     def status(self) -> ProviderStatus:
-        return ProviderStatus(self.state, since_ns=opening(), delta_source="time_and_sale", token_level="api")
+        told: dict[str, Any] = {"problem": self.problem, "attempts": self.attempts}
+        return ProviderStatus(self.state, since_ns=opening(), delta_source="time_and_sale", token_level="api", **told)
 
     def put(self, item: TradeBatch | Gap | Roll) -> None:
         """Hand something over."""

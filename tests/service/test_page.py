@@ -236,8 +236,12 @@ async def test_a_line_stands_where_a_session_begins_and_cvd_starts_anew_there(br
 
 
 async def test_every_divergence_is_drawn_and_told_when_it_is_confirmed(browser: Any) -> None:
-    async with running(symbols=("ES",)) as (live, provider, _), served(live) as url, opened(browser, url) as page:
+    async with AsyncExitStack() as stack:
+        live, provider, _ = await stack.enter_async_context(running(symbols=("ES",)))
         provider.put(trades_of(5, range(300)))
+        await until(lambda: "5s" in live.markets["ES"].feeds and len(live.markets["ES"].feeds["5s"].rows()) >= 59, "no bars")
+        url = await stack.enter_async_context(served(live))
+        page = await stack.enter_async_context(opened(browser, url))
         await page.shows("orderflow.state.bars === 60")
         assert await page.ask("document.getElementById('count').hidden")
         for begin in range(300, 600, 100):

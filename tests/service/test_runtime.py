@@ -71,6 +71,15 @@ async def test_a_provider_that_fails_is_shown_and_tried_again_until_it_works() -
     await live.stop()
 
 
+async def test_while_the_provider_reconnects_by_itself_its_own_reason_and_attempts_are_told() -> None:
+    async with running(symbols=("ES",)) as (live, provider, _):
+        provider.state, provider.problem, provider.attempts = "reconnecting", "connection lost: reset by peer", 3
+        assert live.readiness().reason == "the feed is reconnecting: connection lost: reset by peer"
+        assert (live.status()["problem"], live.status()["attempts"]) == ("connection lost: reset by peer", 3)
+        provider.state, provider.problem, provider.attempts = "connected", None, 0
+        assert (live.status()["problem"], live.status()["attempts"]) == (None, 0)
+
+
 async def test_of_an_error_that_is_not_ours_only_its_kind_is_told(caplog: pytest.LogCaptureFixture) -> None:
     provider = Handed()
     provider.failure = RuntimeError("https://user:hunter2@host refused")

@@ -367,7 +367,7 @@ def a_join(at_s: float = 30, *, timeframe: str = "1m", hours: str = "eth", start
 
 def trades(*at_s: float, **columns: Any) -> TradeBatch:
     """A lot at each second after the opening; its index is its tenth of a second."""
-    return a_batch(time_ns=[OPEN + int(at * S) for at in at_s], index=[int(at * 10) + 1000 for at in at_s], **columns)
+    return a_batch(**{"time_ns": [OPEN + int(at * S) for at in at_s], "index": [int(at * 10) + 1000 for at in at_s]} | columns)
 
 
 def starts(items: list[Any]) -> list[int]:
@@ -456,6 +456,15 @@ def test_a_trade_that_the_history_has_and_the_live_stream_has_not_counts() -> No
     assert (bar.start_ns, bar.volume) == (OPEN, 2)
 
 
+def test_trades_without_an_index_that_are_both_fetched_and_live_count_once() -> None:
+    join = a_join()
+    join.begin(trades(1, 29, 31, index=-1))
+    join.take(trades(29, 31, index=-1))
+    [bar] = join.take(trades(32, 61, index=-1))
+    assert isinstance(bar, Bar)
+    assert bar.volume == 4.0
+
+
 def test_a_week_that_began_before_this_session_is_a_candle_s() -> None:
     join = Join(ES, Timeframe.parse("1w"), "eth", None, opening("wednesday"))
     assert not join.fits_session
@@ -517,6 +526,42 @@ def test_a_bar_that_a_gap_touches_comes_again_with_the_totals_of_its_candle() ->
     assert not [item for item in late if isinstance(item, Bar) and item.start_ns == torn.start_ns]  # the candle has it already
     filled = join.take(replace(gap, filled=True))
     assert [(item.complete, item.revision) for item in filled if isinstance(item, Bar)] == [(True, 2)]
+
+
+def test_a_closed_bar_that_a_gap_touches_afterwards_comes_from_its_candle_with_a_higher_revision() -> None:
+    join = a_join()
+    join.begin(trades(1, 20))
+    [whole] = join.advance(OPEN + MINUTE_NS + S // 2)  # by the clock, before anybody knew of the outage
+    gap = Gap(ES, OPEN + 20 * S, OPEN + 70 * S, "connection lost")
+    told = [item for item in join.take(gap) if isinstance(item, Bar)]
+    assert [(bar.complete, bar.revision) for bar in (whole, *told)] == [(True, 0), (False, 1)]
+    candle = replace(a_bar(0, buy=7.0), start_ns=OPEN, end_ns=OPEN + MINUTE_NS)
+    [patched] = join.patch([candle])
+    assert isinstance(patched, Bar)
+    assert (patched.volume, patched.complete, patched.revision) == (7, False, 2)
+    join.take(replace(gap, end_ns=OPEN + 90 * S))  # another outage, and nobody has traded since
+    assert join.patch([candle]) == []
+    [grown] = join.patch([replace(candle, volume=9.0)])
+    assert isinstance(grown, Bar)
+    assert (grown.volume, grown.revision) == (9, 3)
+
+
+def test_a_candle_that_told_no_more_than_the_trades_tells_no_more_after_another_gap_either() -> None:
+    join = a_join()
+    join.begin(trades(1, 20))
+    join.advance(OPEN + MINUTE_NS + S // 2)
+    candle = replace(a_bar(0, buy=1.0), start_ns=OPEN, end_ns=OPEN + MINUTE_NS)
+    for end_s in (70, 90):
+        join.take(Gap(ES, OPEN + 20 * S, OPEN + end_s * S, "connection lost"))
+        assert join.patch([candle]) == []
+
+
+@pytest.mark.parametrize(("found", "gaps"), [(None, [(OPEN, OPEN + 30 * S + 1)]), ([], [])], ids=["nobody could be asked", "nobody traded"])
+def test_a_half_bar_that_nobody_could_be_asked_for_is_a_gap_though_no_trade_came_live(found: list[Bar] | None, gaps: list[tuple[int, int]]) -> None:
+    join = a_join()
+    join.begin_without()
+    join.advance(OPEN + 62 * S)
+    assert [(gap.start_ns, gap.end_ns) for gap in join.mend(found) if isinstance(gap, Gap)] == gaps
 
 
 def test_a_gap_that_reaches_back_to_a_candle_does_not_hand_it_over_twice() -> None:

@@ -10,22 +10,27 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tastytrade_provider import create_provider
+from tastytrade_provider.dxlink.rows import Row
 from tastytrade_provider.emulator import Emulator, Print, Wire
 from tastytrade_provider.errors import NotSupported, RequestTimeout, UnsupportedTimeframe, UsageError
-from tastytrade_provider.model import Action, Gap
+from tastytrade_provider.model import Action, Gap, Timeframe
+from tastytrade_provider.pace import Pace
+from tastytrade_provider.provider import Subscription
 from tastytrade_provider.tastytrade import candle_bars, candle_feed, snapshot, upkeep
 from tastytrade_provider.tastytrade.bar_feed import NO_HISTORY
-from tastytrade_provider.tastytrade.candles import SignCheck, Verdict
+from tastytrade_provider.tastytrade.candles import CandleCounts, SignCheck, Verdict
 from tastytrade_provider.tastytrade.provider import TastyTradeProvider
-from tests.checks.builders import MINUTE_NS
+from tests.checks.builders import ES, MINUTE_NS
 from tests.checks.providers import CARDS, Stage
 from tests.checks.sources import LIMIT_S, Excerpt, until
 from tests.tastytrade.test_bar_feed import BOTH, SEAM_NS, SESSION_OPEN_NS, START_NS, S, Told, a_market, assert_bars, collected
+from tests.tastytrade.test_candle_bars import OPEN, candle
 from tests.test_providers import finish, login, secrets
 
 OPENED = dt.datetime.fromtimestamp(SESSION_OPEN_NS / S, dt.UTC)
@@ -81,12 +86,66 @@ async def test_whichever_second_of_a_minute_one_subscribes_in_every_bar_comes_on
 
 
 async def test_the_last_bar_is_closed_by_the_clock_though_no_later_candle_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(candle_bars, "_SETTLE_NS", 0)
+    monkeypatch.setattr(candle_bars, "SETTLE_NS", 0)
     source = a_market()
     async with connected(source, SEAM_NS - 2 * MINUTE_NS + int(59.9 * S)) as (provider, _):
         bars = provider.subscribe_bars(source.contracts[0], backfill=dt.timedelta(minutes=5))
         items = await collected(bars, provider, 1)  # nothing goes on: what ended is history, and its candle is the newest
     assert_bars(items, source.bars()[:1], BOTH)
+
+
+class Following:
+    """A connection that serves a series of candles: its snapshot at once, and then nothing."""
+
+    def __init__(self, rows: list[Row], looks: list[float], ours_s: list[float]) -> None:
+        self.snapshot, self.stands, self.failure = snapshot.Snapshot(0.0), True, None
+        self.snapshot.add(rows, 0.0)
+        self._looks, self._ours_s = looks, ours_s
+
+    def follow(self, *_: Any) -> Any:
+        return self
+
+    def leave_series(self, series: Any) -> None:
+        assert series is self
+
+    async def result(self) -> snapshot.Snapshot:
+        return self.snapshot
+
+    async def news(self, timeout_s: float) -> None:
+        self._looks.append(self._ours_s[0])
+        await asyncio.sleep(timeout_s)
+
+
+@pytest.mark.parametrize(
+    ("speed", "is_paused", "closes_s"), [(0.5, False, 62.0), (1.0, False, 62.0), (20.0, False, 100.0), ("max", False, None), (1.0, True, None)]
+)
+async def test_a_playback_closes_a_bar_by_its_own_clock_and_gives_candles_two_seconds_of_ours(speed: Any, is_paused: bool, closes_s: float | None) -> None:
+    ours_s, looks, items, playback = [0.0], list[float](), list[Any](), Pace(speed)
+    playback.begin(lambda: ours_s[0], OPEN + 30 * S)
+    past: Any = SimpleNamespace(split=lambda contract, found: found, counts=CandleCounts(), check_sign=lambda *_: None)
+    dialogue: Any = Following([candle(0, flags=4 | 8)], looks, ours_s)
+    listener: Subscription[Any] = Subscription(ES)
+    serving: dict[Any, Any] = {}
+    feed = candle_feed.CandleFeed(
+        listener.on(items.append), Timeframe.parse("1m"), "eth", lambda _: None, past, lambda: dialogue, lambda: OPEN + 30 * S, print, serving, playback
+    )
+    task = asyncio.create_task(feed.run())
+
+    async def look() -> None:
+        seen = len(looks) + 2  # with the second one, the first was answered
+        await until(lambda: len(looks) >= seen, "the feed does not look at the clock")
+
+    try:
+        await look()
+        if is_paused:
+            playback.pause()
+        for second in (61.9, 62.1, 99.9, 100.1):
+            ours_s[0] = (second - 30) / (1.0 if speed == "max" else speed)
+            await look()
+            assert [bar.start_ns for bar in items] == ([OPEN] if closes_s is not None and second > closes_s else [])
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 async def test_it_says_of_itself_that_delta_is_of_candles_and_has_no_trades() -> None:

@@ -223,6 +223,27 @@ async def test_a_session_s_trades_that_were_fetched_are_corrected_live() -> None
         assert provider.status().orphans == 0
 
 
+async def test_a_correction_that_comes_live_while_its_trade_is_being_fetched_is_in_what_was_fetched() -> None:
+    source = excerpt(events=600, roots=("ES",))
+    async with of_the_past(source) as emulator, create_provider(login(emulator)) as provider:
+        es, first, calls = await provider.resolve("ES"), source.prints()[0], 0
+        ask = provider._history.trades  # type: ignore[attr-defined]
+
+        async def corrected_meanwhile(*args: Any) -> TradeBatch:
+            nonlocal calls
+            calls += 1
+            found: TradeBatch = await ask(*args)
+            if calls == 1:
+                emulator.publish([first._replace(action=Action.CORRECTION, size=first.size + 5)])
+                await until(lambda: provider.status().orphans, lambda: f"{provider.status()}")
+            return found
+
+        provider._history.trades = corrected_meanwhile  # type: ignore[attr-defined]
+        async with provider.subscribe_trades(es):
+            batch = await provider.historical_trades(es, _iso(source.start_ns))
+    assert (calls, batch.index[0], batch.size[0]) == (2, first.index, first.size + 5)
+
+
 async def test_a_history_of_trades_that_was_cut_says_how_far_back_it_goes() -> None:
     source = excerpt(events=900, roots=("ES",))
     async with of_the_past(source, wire=Wire(history_cap={"TimeAndSale": 100})) as emulator, create_provider(login(emulator)) as provider:

@@ -188,6 +188,21 @@ def test_a_snapshot_corrects_and_cancels_trades_that_were_handed_on_before() -> 
     assert list(zip(taken.index.tolist(), taken.action.tolist(), strict=True)) == [(2, CORRECTION), (3, CANCEL), (4, NEW)]
 
 
+def test_a_corrected_trade_of_a_snapshot_that_only_another_intake_met_is_new_to_some_and_a_correction_to_others() -> None:
+    live, fetched, ledger = Intake(), Intake(), Ledger()
+    handed(live, trades(1))
+    handed(fetched, trades(1, 2, 3))
+    live.acquaint(fetched)
+    taken = live.take_snapshot(trades(1, 2, 3, action=[NEW, CORRECTION, NEW], size=[1.0, 5.0, 1.0]))
+    assert taken is not None
+    assert list(zip(taken.index.tolist(), taken.action.tolist(), strict=True)) == [(2, NEW), (2, CORRECTION), (3, NEW)]
+    ledger.add(taken)
+    assert dict(zip(ledger.index.tolist(), ledger.lots.tolist(), strict=True)) == {2: 5, 3: 1}
+    again = live.take_snapshot(trades(2, action=CORRECTION))
+    assert again is not None
+    assert again.action.tolist() == [CORRECTION]
+
+
 def test_an_intake_that_is_acquainted_with_another_knows_its_trades() -> None:
     live, fetched = Intake(), Intake()
     handed(fetched, trades(1, 2))

@@ -68,6 +68,16 @@ def assert_each_once(items: list[Any]) -> None:
     assert starts == list(range(starts[0], starts[0] + len(starts) * MINUTE_NS, MINUTE_NS))
 
 
+async def test_where_trades_are_refused_their_lesser_source_is_not_listened_to_any_more() -> None:
+    source = a_leaning_market()
+    async with connected(source) as (provider, _):
+        trades = provider.subscribe_trades(source.contracts[0])
+        await until(lambda: provider._board.wanted(), "Trade and Quote are not listened to")
+        provider._too_big(provider._trades.wanted(), "subscription size is too big")
+        assert trades.has_ended
+        assert provider._board.wanted() == []
+
+
 async def test_bars_are_of_inferred_trades_then_of_candles_then_of_the_exchange_s_own_when_they_come() -> None:
     source = a_leaning_market()
     contract, expected = source.contracts[0], {row["start_ns"]: row for row in source.bars()}

@@ -96,6 +96,17 @@ def test_where_time_and_sale_takes_over_what_happened_between_the_two_is_a_gap()
     assert [(at - T) / S for at in told.time_ns.tolist()] == [3, 4]  # the first two are in what was made
 
 
+def test_a_withdrawal_with_which_time_and_sale_takes_over_is_handed_over() -> None:
+    line = Line(ES, Intake(), Rung("auto", 0.0))
+    line.join(Subscription(ES), T)
+    line.hear(trades(1), 1.0)
+    line.rung.put("quote_trade", listens=True)
+    line.substitute(a_last_trade(2, 100.0), 2.0)
+    line.substitute(a_last_trade(3, 103.0), 3.0)
+    told = [item for item in line.hear(trades(1, action=Action.CANCEL), 4.0) if isinstance(item, TradeBatch)]
+    assert [(batch.index.tolist(), batch.action.tolist()) for batch in told] == [([10], [Action.CANCEL])]
+
+
 def test_two_outages_without_a_trade_between_are_one_gap() -> None:
     line = a_line()
     line.take(trades(1))
@@ -138,6 +149,17 @@ def test_nobody_is_told_of_an_outage_in_which_nobody_listened() -> None:
     line.broke()
     line.join(Subscription(ES), T)
     assert len(line.take(trades(9))) == 1
+
+
+def test_the_minute_in_which_the_listeners_were_ended_and_the_one_in_which_one_comes_again_are_not_whole() -> None:
+    line = a_line()
+    for item in line.hear(trades(-1, 1, 61, 70), 0.0):
+        line.put(item)
+    line.end(None)
+    line.join(Subscription(ES), T + 100 * S)
+    for item in line.hear(trades(110, 130, 181), 0.0):
+        line.put(item)
+    assert [(start - T) // S for start in line.minutes.whole()] == [0, 120]
 
 
 def test_only_the_first_listener_and_the_last_concern_the_feed() -> None:

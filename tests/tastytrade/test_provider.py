@@ -162,6 +162,33 @@ async def lose_the_connection(
         return source, list(await asyncio.gather(*gathering)), provider, emulator
 
 
+async def test_while_it_reconnects_the_status_says_why_and_how_often_it_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries, gate = 0, asyncio.Event()
+    async with an_emulator(excerpt(events=300, roots=("ES",))) as emulator, a_provider(emulator) as provider:
+        token = provider._account.quote_token
+
+        async def hard_to_get() -> Any:
+            nonlocal tries
+            tries += 1
+            if tries <= 2:
+                raise ConnectionLost(f"no route at try {tries}")
+            await gate.wait()
+            return await token()
+
+        def told() -> tuple[str | None, int]:
+            return provider.status().problem, provider.status().attempts
+
+        monkeypatch.setattr(provider._account, "quote_token", hard_to_get)
+        assert told() == (None, 0)
+        visitors(emulator)[0].close(1008, "policy")
+        await until(lambda: tries == 3, "it was not tried again")
+        assert provider.status().state == "reconnecting"
+        assert told() == ("connection lost: the server closed: 1008 policy; reconnect 2 failed: no route at try 2", 2)
+        gate.set()
+        await until(lambda: provider.is_connected, "it did not come back")
+        assert told() == (None, 0)
+
+
 def token_expires(visitor: Visitor) -> None:
     """As the live service does around 00:00 UTC."""
     assert visitor.feed is not None

@@ -82,6 +82,9 @@ async def test_where_nothing_tells_of_the_time_before_the_first_trade_of_the_ses
     assert await feed.got(OPENED) == ["2026-11-22T23:20:30Z"]
     [note] = feed.notes
     assert "asked for from 2026-11-22T23:00:00Z, begin at 2026-11-22T23:20:30Z; whether any were before is not known" in note
+    assert feed.history.in_doubt == {ES.streamer_symbol}
+    await feed.got("2026-11-22T23:20:30Z")
+    assert feed.history.in_doubt == set()  # of those fetched last
     bars = await feed.history.bars(ES, "8r", OPENED, None, "eth", MONDAY_NS)
     assert (bars["complete"].tolist(), bars.attrs["start_was_cut"]) == ([False], True)
     minutes = await feed.history.bars(ES, "1m", OPENED, None, "eth", MONDAY_NS)

@@ -15,9 +15,10 @@ import pytest
 from tastytrade_provider import create_provider
 from tastytrade_provider.bars import BarBuilder
 from tastytrade_provider.emulator import Emulator, Market, Wire
-from tastytrade_provider.errors import NoData, UnsupportedTimeframe, UsageError
-from tastytrade_provider.journal import Journal, segments, verify
+from tastytrade_provider.errors import ConnectionLost, NoData, UnsupportedTimeframe, UsageError
+from tastytrade_provider.journal import Journal, contexts, segments, verify
 from tastytrade_provider.model import Gap, TradeBatch
+from tastytrade_provider.tastytrade.provider import TastyTradeProvider
 from tests.checks.journals import ROOT
 from tests.checks.sources import LIMIT_S, Excerpt, until
 from tests.test_providers import login
@@ -159,3 +160,22 @@ async def test_only_who_subscribes_trades_records_and_leaves_no_empty_segment(tm
             await until(lambda: sum(len(item) for item in got) == len(Excerpt(EVENING, 300).prints()), "the trades do not come")
     [report] = verify(folder)
     assert report.records["data"] > 0
+
+
+async def test_who_listens_while_the_first_try_to_connect_fails_hears_the_second_one_and_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, items = Excerpt(EVENING, ENDED), list[Any]()
+    async with Emulator(source, speed="max", start_on=("TimeAndSale",)) as emulator:
+        provider = create_provider(login(emulator) | {"journal": {"enabled": True, "path": str(tmp_path / "journal")}})
+        assert isinstance(provider, TastyTradeProvider)
+
+        async def unreachable() -> None:
+            raise ConnectionLost("unreachable")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(provider._account, "connect", unreachable)
+            provider.subscribe_trades(source.contracts[0]).on(items.append)
+            with pytest.raises(ConnectionLost):
+                await provider.connect()
+        async with provider:
+            await until(lambda: any(isinstance(item, TradeBatch) for item in items), "nothing came after the second try")
+    assert [contract.symbol for contract in contexts(tmp_path / "journal").contracts.values()] == [source.contracts[0].symbol]

@@ -106,7 +106,7 @@ def test_a_whole_series_was_not_cut() -> None:
 
 
 def test_without_an_end_silence_ends_it_and_it_says_so() -> None:
-    series = Snapshot(100.0)
+    series = Snapshot(100.0, quiet_s=2.0)
     series.add(rows_of((3, BEGIN), (2, PENDING)), 100.5)
     series.add(rows_of((1, PENDING)), 101.5)
     assert (series.due_s, series.advance(103.4), series.rows()) == (103.5, False, rows_of((3, BEGIN)))
@@ -115,7 +115,7 @@ def test_without_an_end_silence_ends_it_and_it_says_so() -> None:
 
 
 def test_updates_of_the_forming_bar_do_not_put_silence_off() -> None:
-    series = Snapshot(0.0)
+    series = Snapshot(0.0, quiet_s=2.0)
     series.add(rows_of((3, BEGIN), (2, 0)), 0.0)
     for tenth in range(1, 20):
         series.add([a_row(3, 0, float(tenth))], tenth / 10)
@@ -124,13 +124,56 @@ def test_updates_of_the_forming_bar_do_not_put_silence_off() -> None:
     assert [row["close"] for row in series.rows()] == [2.0, 19.0]
 
 
-def test_rows_that_go_on_coming_end_at_the_deadline_and_not_as_silence() -> None:
+def test_rows_that_trickle_end_at_the_deadline_and_not_as_silence() -> None:
+    # a row a second: each gives a tenth of one more, so at 33 s 32 came before the first, and the bound is 33.2
     series = Snapshot(0.0)
-    for second in range(30):
+    for second in range(34):
         series.add(rows_of((1000 - second, BEGIN if second == 0 else 0)), float(second))
         assert not series.advance(float(second))
-    assert series.advance(30.0)
-    assert (series.ended_by, len(series.rows())) == ("deadline", 30)
+    assert series.due_s == pytest.approx(33.3)
+    assert series.advance(34.0)
+    assert (series.ended_by, len(series.rows())) == ("deadline", 34)
+
+
+def test_live_rows_do_not_put_the_deadline_off() -> None:
+    series = Snapshot(0.0)
+    series.add(rows_of((1000, BEGIN)), 0.0)
+    for tenth in range(1, 300):
+        series.add(rows_of((1000 + tenth, 0)), tenth / 10)
+    assert (series.due_s, series.advance(30.0), series.ended_by) == (30.0, True, "deadline")
+
+
+def test_rows_of_a_transaction_that_come_again_and_again_put_the_deadline_off_once() -> None:
+    series = Snapshot(0.0)
+    series.add(rows_of((1000, BEGIN)), 0.0)
+    for tenth in range(1, 301):
+        series.add([a_row(999, PENDING, float(tenth))], tenth / 10)
+    assert (series.due_s, series.advance(30.0), series.ended_by) == (30.0, True, "deadline")
+
+
+@pytest.mark.parametrize("pause_s", [0.5, 2.9, 14.0])
+def test_a_slow_history_that_flows_comes_whole(pause_s: float) -> None:
+    """A quarter of minutes in messages of 450 rows; where they come seldom, the pauses have grown to that."""
+    n, now_s, size = 90_000, 0.0, 450
+    series = Snapshot(0.0)
+    for at in range(0, n, size):
+        now_s += min(pause_s, 2.9 * 1.9 ** max(at // size - 1, 0))  # nobody can know at once that a line is slow
+        assert not series.advance(now_s), (now_s, series.ended_by)
+        series.add([a_row(n - index, BEGIN * (index == 0), 0.0) for index in range(at, min(at + size, n))], now_s)
+    assert now_s > 30
+    series.add(rows_of((0, MARKER)), now_s)
+    assert (series.ended_by, series.count) == ("flag", n)
+
+
+def test_silence_ends_it_at_last_however_slow_it_was() -> None:
+    series, now_s = Snapshot(0.0), 0.0
+    for number in range(40):
+        now_s += min(2.9 * 1.5 ** max(number - 1, 0), 29.0)
+        series.add([a_row(100_000 - 450 * number - i, BEGIN * (number == i == 0)) for i in range(450)], now_s)
+        assert not series.advance(now_s)
+    assert (series.due_s, series.advance(now_s + 29.9)) == (now_s + 30.0, False)
+    assert series.advance(now_s + 30.0)
+    assert series.ended_by == "quiet"
 
 
 def test_an_answer_that_never_comes_is_no_silence() -> None:
@@ -183,11 +226,39 @@ def test_updates_of_a_transaction_are_told_together_or_when_it_is_never_closed()
     series.add(rows_of((3, 0)), 1.1)
     assert indexes(series.take_updates()) == [2, 3]
     series.add(rows_of((4, PENDING)), 5.0)
-    assert (series.due_s, series.advance(6.9), series.take_updates()) == (7.0, True, [])
-    series.advance(7.0)
+    assert (series.due_s, series.advance(7.9), series.take_updates()) == (8.0, True, [])
+    series.advance(8.0)
     assert indexes(series.take_updates()) == [4]
     series.add([a_row(4, PENDING, 9.0)], 20.0)
-    assert (series.due_s, series.advance(21.9), series.take_updates()) == (22.0, True, [])
+    assert (series.due_s, series.advance(22.9), series.take_updates()) == (23.0, True, [])
+
+
+def test_of_a_series_that_goes_on_only_the_newest_rows_are_kept() -> None:
+    series = fed(rows_of((1, BEGIN | END)))
+    for index in range(2, 86_400):
+        series.add([a_row(index)], float(index))
+        assert len(series.take_updates()) == 1
+        series.forget(2_000)
+        assert series.count <= 4_000
+    assert indexes(series.rows())[-2_000:] == [*range(84_400, 86_400)]
+
+
+def test_a_change_of_a_forgotten_row_is_an_update_and_the_snapshot_sent_again_is_none() -> None:
+    first = [a_row(index, BEGIN if index == 99 else 0) for index in range(99, 0, -1)] + rows_of((0, MARKER))
+    series = fed(first)
+    series.forget(10)
+    series.add(first, 5.0)
+    assert (series.take_updates(), series.count) == ([], 10)
+    series.add([a_row(5, 0, 7.0)], 6.0)
+    assert series.take_updates() == [a_row(5, 0, 7.0)]
+    series.add(rows_of((6, REMOVE)), 7.0)
+    assert series.take_updates() == rows_of((6, REMOVE))
+
+
+def test_nothing_is_forgotten_of_a_snapshot_that_has_not_ended() -> None:
+    series = fed(rows_of((3, BEGIN), (2, 0), (1, 0)))
+    series.forget(1)
+    assert series.count == 3
 
 
 # -- reading
