@@ -12,6 +12,7 @@ from ..dxlink.messages import Subscription as Item
 from ..errors import ConnectionLost, MarketDataError, RequestTimeout
 from ..model import Contract, Gap, Quote, Roll, TradeBatch
 from ..provider import GapLog, Subscription
+from ..sessions import session_at
 from ..settings import TastytradeSettings
 from .board import Board
 from .dialogue import Columns, Dialogue
@@ -264,10 +265,16 @@ class Trades:
             self._pause()
 
     async def _missed(self, line: Line, start_ns: int) -> Refill:
-        """What an outage cost, asked for until there is an answer. A little from before it too: the last messages may not have come in order."""
+        """What an outage cost, asked for until there is an answer. A little from before it too: the last messages may not have come in order. Where that has
+        no trade, it is either no history, or all trades of that time were cancelled since: then the session's tell."""
+        from_ns = start_ns - _REORDERED_NS
         while True:
             try:
-                return await self._refill_from(line.contract, start_ns - _REORDERED_NS, None)
+                found = await self._refill_from(line.contract, from_ns, None)
+                opened_ns = session_at(line.contract.calendar, start_ns).open_ns
+                if found.cut_ns is not None or from_ns <= opened_ns or (found.batch.time_ns <= start_ns).any():
+                    return found
+                from_ns = opened_ns
             except RequestTimeout:  # the server closed the channel: perhaps all of them, then `_lost` ends this
                 await asyncio.sleep(_REFILL_AGAIN_S)
 
