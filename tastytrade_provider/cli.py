@@ -286,7 +286,8 @@ def doctor(**options: Any) -> int:
 @_JSON
 @_CONFIG
 def ab(**options: Any) -> int:
-    """Compare the config's ab.primary and ab.shadow. Exit code 0: PASS or WATCH, 1: FAIL, 2: an error, or nothing to compare.
+    """Compare the config's ab.primary and ab.shadow; Ctrl-C ends it early, with the report so far. Exit code 0: PASS or WATCH, 1: FAIL, 2: an error, or
+    nothing to compare.
 
     Limits are `ab.thresholds` in the config. The time counts from the shadow's first item.
     """
