@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from .errors import MarketDataError, NoData, NotSupported
+from .errors import ConnectionLost, MarketDataError, NoData, NotSupported, RequestTimeout
 from .model import Action, Array, Contract, Gap, Roll, TradeBatch
 from .sessions import session_at
 
@@ -27,8 +27,9 @@ _FILL_S: Final = 10.0  # how long the session's trades so far may take to come
 class Following:
     """What `DataProvider.follow_trades` gives: `async for item in following`, or `following.on(callback)`.
 
-    A trade that was both fetched and told live comes once. Where the session's trades cannot be fetched, a Gap comes before the first live one. A Roll is
-    followed by the new month's trades, and nothing more of the old one.
+    A trade that was both fetched and told live comes once. Where the session's trades cannot be fetched, a Gap comes before the first live one; where they were
+    asked for over a connection that was lost, they are asked for once more before that. A Roll is followed by the new month's trades, and nothing more of the
+    old one.
 
     since_ns    of the newest trade that a subscription before this one handed over: only what came after it is fetched
     contract    the one followed now; another after a Roll        problem     why there is nothing from before the subscription, in words; None: there is
@@ -44,6 +45,8 @@ class Following:
         self._waiting: deque[Item] = deque()
         self._has_begun = False
         self._lacks: tuple[int, str] | None = None  # since when trades are missing, and why: until the first live one
+        self._unanswered: int | None = None  # how often the feed had reconnected when it did not answer
+        self._next: Item | None = None  # a live item that waits for that
         self._filled: Array | None = None  # indices of the trades that were fetched, ascending, as long as a live one may be among them
         self._filled_ns = self._made_ns = 0  # exchange time of the newest of them, and of those that were made of lesser events: they have no index
         self._running: asyncio.Task[None] | None = None
@@ -89,6 +92,7 @@ class Following:
         """End it; what waits is discarded."""
         self._has_ended = True
         self._waiting.clear()
+        self._next = None
         self._live.cancel()
 
     def __aiter__(self) -> AsyncIterator[Item]:
@@ -98,7 +102,12 @@ class Following:
         if not self._has_begun:
             await self._begin()
         while not self._waiting:
-            self._pass(await self._live.__anext__())
+            if self._next is None:
+                self._next = await self._live.__anext__()
+            await self._ask_again()
+            item, self._next = self._next, None
+            if item is not None:
+                self._pass(item)
         return self._waiting.popleft()
 
     # -- the work
@@ -115,6 +124,13 @@ class Following:
                 callback(self._waiting.popleft())
             self._is_filled.set()
             live = self._live
+            while self._lacks is not None and self._unanswered is not None:
+                try:
+                    item = await live.__anext__()
+                except StopAsyncIteration:
+                    break
+                await self._ask_again()
+                take(item)
             live.on(take)
             await live.ended()
 
@@ -129,7 +145,7 @@ class Following:
             self._dropped += self._live.stats.dropped
             self._live.cancel()
             self.contract, self.covered_ns, self._known_ns, self._has_begun = item.new, None, None, False
-            self._filled = self._lacks = None
+            self._filled = self._lacks = self._unanswered = None
             self._live = self._provider.subscribe_trades(item.new)
 
     def _first(self, batch: TradeBatch) -> TradeBatch:
@@ -159,6 +175,11 @@ class Following:
             self._lacks = self._known_ns, "connection lost"
         self._has_begun = True
 
+    async def _ask_again(self) -> None:
+        """What was before, if the feed did not answer because its connection was dead."""
+        if self._lacks is not None and self._unanswered is not None and self._unanswered != self._provider.status().reconnects:
+            await self._fetch()
+
     async def _fetch(self) -> None:
         provider, contract, known_ns = self._provider, self.contract, self._known_ns
         # of a market that is played, its own clock: ours may be in another session. A calendar may take a second to load
@@ -175,8 +196,9 @@ class Following:
                 return  # what is played begins with its first trade
             self.problem = f"trades before the {'subscription' if known_ns is None else 'reconnect'} could not be fetched: {error or 'no answer in time'}"
             self._lacks = start_ns, "no history" if known_ns is None else "connection lost"
+            self._unanswered = provider.status().reconnects if isinstance(error, ConnectionLost | RequestTimeout | TimeoutError) else None
             return
-        self.problem = None
+        self.problem = self._lacks = self._unanswered = None
         self.covered_ns = opened_ns if known_ns is None else known_ns
         first_ns = int(found.time_ns.min()) if len(found) else None
         is_late = known_ns is None and (first_ns is None or first_ns - opened_ns > _THIN_NS)

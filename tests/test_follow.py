@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tastytrade_provider.emulator import Emulator, Market
-from tastytrade_provider.errors import ConnectionLost, NoData
+from tastytrade_provider.errors import ConnectionLost, NoData, RequestTimeout
 from tastytrade_provider.follow import Item
 from tastytrade_provider.model import Action, Contract, Gap, Roll, TradeBatch
 from tastytrade_provider.pace import Pace
@@ -127,6 +127,31 @@ async def test_trades_without_a_number_are_told_apart_by_their_time(how: str) ->
 async def test_where_they_cannot_be_fetched_a_gap_from_the_open_comes_before_the_first_live_trade(how: str, error: Exception) -> None:
     gap = Gap(ES, OPENED_NS, opening() + 7 * 10**9 + 1, "no history")
     assert told(await followed(Feed({ES.symbol: error}), trades(7), trades(8), how=how)) == [gap, 7, 8]
+
+
+@both
+async def test_where_the_connection_was_dead_they_are_asked_for_once_more_when_it_stands_again(how: str) -> None:
+    class Dead(Feed):
+        reconnects = 0
+
+        def status(self) -> ProviderStatus:
+            return ProviderStatus("connected", 0, reconnects=self.reconnects)
+
+    feed = Dead({ES.symbol: RequestTimeout("no answer")})
+    following = feed.follow_trades(ES)
+    items: list[Item] = []
+    if how == "called":
+        following.on(items.append)
+        await following.filled()
+    else:
+        reading = asyncio.create_task(_into(following, items))
+    await until(lambda: feed.asked, "not asked")
+    feed.past, feed.reconnects = {ES.symbol: trades(1, 2, 3)}, 1
+    feed.taps[ES.symbol].put(trades(3, 4))
+    feed.taps[ES.symbol].end()
+    await (following.ended() if how == "called" else reading)
+    assert told(items) == [1, 2, 3, 4]
+    assert (following.problem, following.covered_ns) == (None, OPENED_NS)
 
 
 async def test_without_numbers_nobody_could_tell_a_trade_that_comes_twice_so_the_past_is_not_fetched() -> None:
