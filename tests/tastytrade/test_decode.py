@@ -9,7 +9,7 @@ import pytest
 
 from tastytrade_provider.dxlink.messages import feed_data
 from tastytrade_provider.dxlink.rows import encode_compact, index_of
-from tastytrade_provider.emulator import Emulator, Wire
+from tastytrade_provider.emulator import Wire
 from tastytrade_provider.journal import Journal, Standing, segments
 from tastytrade_provider.model import Contract, Gap, TradeBatch
 from tastytrade_provider.replay import ReplayProvider, compact
@@ -21,7 +21,7 @@ from tastytrade_provider.tastytrade.quotes import FIELDS as BOARD_FIELDS
 from tests.checks.builders import ES, opening
 from tests.checks.recordings import played
 from tests.checks.sources import excerpt, until
-from tests.tastytrade.test_provider import a_provider, an_emulator, visitors
+from tests.tastytrade.test_provider import a_provider, an_emulator, serve_all, visitors
 from tests.test_replay import assert_same
 
 NOT_SERVED = Wire(unserved=frozenset({"TimeAndSale"}))
@@ -33,16 +33,6 @@ pytestmark = pytest.mark.usefixtures("quick_ladder")
 @pytest.fixture(autouse=True)
 def _gives_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trades, "_REFILL_S", 1.0)
-
-
-def serve(emulator: Emulator, provider: TastyTradeProvider) -> None:
-    """From now on the login receives all events, and asks again."""
-    emulator.wire = Wire()
-    for visitor in visitors(emulator):
-        assert visitor.feed is not None
-        visitor.feed._wire = emulator.wire
-    for dialogue in provider._keeper.dialogues:
-        dialogue.ask_trades(provider._trades.wanted())
 
 
 def made(items: list[Any]) -> list[TradeBatch]:
@@ -79,7 +69,7 @@ async def the_feed(folder: Path, items: list[Any], **journal: Any) -> TastyTrade
         await both("no fall", are_made=True)
         await lose()
         await both("no trades after the reconnect", are_made=True)
-        serve(emulator, provider)
+        serve_all(emulator, provider)
         await until(lambda: provider.status().delta_source == "time_and_sale", "no rise")
         await both("no trades after the rise", are_made=False)
         await lose()

@@ -12,7 +12,7 @@ from tastytrade_provider.emulator import Wire
 from tastytrade_provider.errors import NotSupported
 from tastytrade_provider.model import Gap, SideSource, TradeBatch
 from tests.checks.sources import excerpt, until
-from tests.tastytrade.test_provider import a_provider, an_emulator
+from tests.tastytrade.test_provider import a_provider, an_emulator, serve_all
 
 pytestmark = pytest.mark.usefixtures("quick_ladder")
 
@@ -77,12 +77,7 @@ async def test_when_time_and_sale_comes_after_all_it_takes_over_and_nothing_is_c
         items: list[Any] = []
         provider.subscribe_trades(market.contracts[0]).on(items.append)
         await until(lambda: provider.status().delta_source == "quote_trade", "no fall")
-        emulator.wire = Wire()
-        for visitor in emulator.visitors:
-            if visitor.feed is not None:
-                visitor.feed._wire = emulator.wire
-        for dialogue in provider._keeper.dialogues:  # as after an entitlement: asked again
-            dialogue.ask_trades(provider._trades.wanted())
+        serve_all(emulator, provider)
         await until(lambda: provider.status().delta_source == "time_and_sale", "no rise")
         seen = len(items)
         await until(lambda: len(items) > seen + 3, "no trades after the rise")

@@ -20,6 +20,7 @@ from tastytrade_provider.tastytrade.provider import TastyTradeProvider
 from tests.checks.builders import MINUTE_NS
 from tests.checks.sources import until
 from tests.tastytrade.test_bar_feed import START_NS, S, Told, no_trades
+from tests.tastytrade.test_provider import serve_all
 from tests.test_providers import login
 
 pytestmark = pytest.mark.usefixtures("quick_ladder")
@@ -89,12 +90,7 @@ async def test_bars_are_of_inferred_trades_then_of_candles_then_of_the_exchange_
         assert status.delta_source == "candle, quote_trade"
         assert any("bars are made of candles now" in note for note in status.notes)
         assert provider._history.sign_of(contract) is Verdict.AGREES
-        emulator.wire = Wire()
-        for visitor in emulator.visitors:
-            if visitor.feed is not None:
-                visitor.feed._wire = emulator.wire
-        for dialogue in provider._keeper.dialogues:  # as after an entitlement: asked again
-            dialogue.ask_trades(provider._trades.wanted())
+        serve_all(emulator, provider)
         await until(lambda: sources(items)[-1] == "time_and_sale", lambda: f"{sources(items)} {provider.status().notes}")
         assert provider.status().delta_source == "time_and_sale"
     assert_each_once(items)

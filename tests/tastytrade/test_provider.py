@@ -66,6 +66,16 @@ def visitors(emulator: Emulator) -> list[Visitor]:
     return [visitor for visitor in emulator.visitors if visitor.feed is not None]
 
 
+def serve_all(emulator: Emulator, provider: TastyTradeProvider) -> None:
+    """From now on the login receives all events, as after an entitlement, and asks again."""
+    emulator.wire = Wire()
+    for visitor in visitors(emulator):
+        assert visitor.feed is not None
+        visitor.feed._wire = emulator.wire
+    for dialogue in provider._keeper.dialogues:
+        dialogue.ask_trades(provider._trades.wanted())
+
+
 # --- the server's freedoms
 
 
