@@ -216,8 +216,8 @@ def too_few(facts: Facts, labels: Labels) -> Found:
     for kind, counted, what in (("trades", "prints", "prints"), ("quotes", "updates", "quotes"), ("bars", "bars", "bars")):
         n, needed = min(facts.get(kind, {}).get(counted, (math.inf,))), facts["enough"][kind]
         if n < needed:
-            unseen = 100 * (1 - CHANCE ** (1 / n)) if n else 100
-            lacking.append((needed - n, f"{n:,} of the {needed:,.0f} {what} it takes, up to {unseen:.2g} % of them could be missing or wrong unseen"))
+            unseen = 100 * (1 - CHANCE ** (1 / n)) if n else 100.0
+            lacking.append((needed - n, f"{n:,} of the {needed:,.0f} {what} it takes, up to {unseen:.0f} % of them could be missing or wrong unseen"))
         elif n < math.inf:
             enough.append(f"{n:,} {what}")
     if lacking:
