@@ -130,6 +130,8 @@ class Following:
                 except StopAsyncIteration:
                     break
                 await self._ask_again()
+                if self._has_ended:
+                    break
                 take(item)
             live.on(take)
             await live.ended()

@@ -235,6 +235,25 @@ async def test_nothing_is_handed_over_after_it_was_cancelled() -> None:
     assert items == []
 
 
+async def test_nothing_is_handed_over_after_it_was_cancelled_while_the_past_is_asked_for_once_more() -> None:
+    class Dead(Slow):
+        reconnects = 0
+
+        def status(self) -> ProviderStatus:
+            return ProviderStatus("connected", 0, reconnects=self.reconnects)
+
+    feed, items = Dead({ES.symbol: RequestTimeout("no answer")}), list[Item]()
+    following = feed.follow_trades(ES).on(items.append)
+    await following.filled()
+    feed.past, feed.reconnects = {ES.symbol: trades(1, 2)}, 1
+    feed.taps[ES.symbol].put(trades(3))
+    await until(lambda: len(feed.asked) == 2, "not asked again")
+    following.cancel()
+    feed.may_answer.set()
+    await following.ended()
+    assert items == []
+
+
 @both
 async def test_what_came_live_before_the_feed_failed_is_handed_over_first(how: str) -> None:
     feed, items = Feed({ES.symbol: trades(1)}), list[Item]()
